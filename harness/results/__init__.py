@@ -1,0 +1,1 @@
+"""The versioned records of a cell: one writer, one reader, atomic."""

@@ -1,0 +1,147 @@
+"""What the records of a cell contain: keys, terms, columns. Everything else derives from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+#: The terms of one request in the order in which they happen; each in ms. DESIGN: "Terms of one request".
+TERMS = (
+    "device",
+    "device_tl",
+    "serialize",
+    "uplink",
+    "queue",
+    "deserialize",
+    "edge_tl",
+    "edge",
+    "downlink",
+)
+#: Terms measured inside a tier, with one clock each; the rest of the total is the network's.
+TIER_TERMS = ("device", "device_tl", "serialize", "queue", "deserialize", "edge_tl", "edge")
+
+CANDIDATES = ("device-only", "edge-only", "split")
+
+#: Eqs. 1 to 6 of the paper at one cut, on its `maxpool` row.
+EQUATIONS = ("e_tl_ms", "s_tl_ms", "c_tl_ms", "s_orig_ms", "c_orig_ms", "delta_t_ms")
+
+#: Columns of `splits.csv`, in this order.
+COLUMNS = (
+    "candidate",
+    "split",
+    "layer",
+    "scission_cut",
+    "transfer_layer",
+    "wire_format",
+    "payload_bytes",
+    "feasible",
+    "infeasible_because",
+    "forecast_ms",
+    "predicted_ms",
+    "predicted_low_ms",
+    "predicted_high_ms",
+    "paper_ms",
+    "measured_ms",
+    "measured_low_ms",
+    "measured_high_ms",
+    "samples",
+    "error",
+    *(f"{term}_{kind}_ms" for term in TERMS for kind in ("predicted", "measured")),
+    "network_measured_ms",
+    "other_measured_ms",
+    *EQUATIONS,
+)
+#: What `results.csv` of a sweep puts before them (then one `sweep.<key>` column for any other swept key).
+SWEEP_COLUMNS = ("model", "hardware", "bandwidth_mbps", "rtt_ms")
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """One way to run a request, the key of every record.
+
+    `split` is the Keras index of the last device layer; None for `device-only` and `edge-only`.
+    """
+
+    candidate: str
+    split: int | None = None
+    transfer_layer: str = "none"
+    wire_format: str = "float32"
+
+    def __str__(self) -> str:
+        if self.candidate == "device-only":
+            return "device-only"
+        if self.candidate == "edge-only":
+            return f"edge-only/{self.wire_format}"
+        return f"split/{self.split}/{self.transfer_layer}/{self.wire_format}"
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """The inverse of `str(key)`; raises ValueError for anything else."""
+        parts = text.split("/")
+        if parts == ["device-only"]:
+            return cls("device-only")
+        if len(parts) == 2 and parts[0] == "edge-only":
+            return cls("edge-only", None, "none", parts[1])
+        if len(parts) == 4 and parts[0] == "split":
+            return cls("split", int(parts[1]), parts[2], parts[3])
+        raise ValueError(f"not a candidate key: {text!r}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measured request: a line of `samples.jsonl`. All times in ms.
+
+    `order` is its place in the interleaved order of the whole cell; `terms` holds those of `TERMS` that
+    this candidate has and this testbed can see; `other_ms` is the total less all of them.
+    """
+
+    key: Key
+    order: int
+    total_ms: float
+    terms: dict[str, float]
+    other_ms: float
+
+
+@dataclass
+class Row:
+    """One line of `splits.csv`: a candidate with what was predicted and what was measured. Times in ms."""
+
+    key: Key
+    layer: str = ""
+    scission_cut: bool | None = None
+    payload_bytes: int | None = None
+    feasible: bool = True
+    infeasible_because: str = ""
+    forecast_ms: float | None = None
+    predicted_ms: float | None = None
+    predicted_low_ms: float | None = None
+    predicted_high_ms: float | None = None
+    paper_ms: float | None = None
+    measured_ms: float | None = None
+    measured_low_ms: float | None = None
+    measured_high_ms: float | None = None
+    samples: int | None = None
+    error: float | None = None
+    predicted_terms: dict[str, float] = field(default_factory=dict)
+    measured_terms: dict[str, float] = field(default_factory=dict)
+    network_measured_ms: float | None = None
+    other_measured_ms: float | None = None
+    equations: dict[str, float] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """The row as `splits.csv` has it: every column of `COLUMNS`, None where there is no value."""
+        flat: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS if hasattr(self, name)}
+        flat |= {
+            "candidate": self.key.candidate,
+            "split": self.key.split,
+            "transfer_layer": self.key.transfer_layer,
+            "wire_format": self.key.wire_format,
+        }
+        for term in TERMS:
+            flat[f"{term}_predicted_ms"] = self.predicted_terms.get(term)
+            flat[f"{term}_measured_ms"] = self.measured_terms.get(term)
+        for name in EQUATIONS:
+            flat[name] = self.equations.get(name)
+        return {name: flat.get(name) for name in COLUMNS}
