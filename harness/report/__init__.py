@@ -1,0 +1,1 @@
+"""Tables, figures and pages, made from the records of a cell. Pure: nothing here measures anything."""
