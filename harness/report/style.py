@@ -18,6 +18,7 @@ __all__ = [
     "milliseconds",
     "payload",
     "percent",
+    "short_name",
 ]
 
 TERM_LABELS = {
@@ -46,7 +47,7 @@ TERM_COLOURS = dict(
             "#ffaabb",  # deserialize
             "#225555",  # edge_tl
             "#8fd0b5",  # edge
-            "#b8860b",  # downlink
+            "#e08e45",  # downlink
         ),
         strict=True,
     )
@@ -58,6 +59,14 @@ BASELINE_COLOURS = {"device-only": "#333333", "edge-only": "#7a5195"}
 VERDICT_COLOURS = {"pass": "#1b7837", "fail": "#b2182b", "inconclusive": "#8a6d00"}
 
 NOTHING = "–"
+
+
+def short_name(key: Key) -> str:
+    """A candidate in a table's first column."""
+    parts = [key.candidate, *(() if key.split is None else (str(key.split), key.transfer_layer))]
+    if key.candidate == "edge-only" or (key.split is not None and key.wire_format != "float32"):
+        parts.append(key.wire_format)
+    return " ".join(parts)
 
 
 def milliseconds(value: float | None) -> str:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from harness.results.schema import Key, Row
 
+#: How `infeasible_because` names the constraint that `is_split` handles itself.
+_MIN_SPLIT_KEY = "constraints.min_split"
 _RESAMPLES = 2000  # the ends of a 95 % interval are then themselves known to about a tenth of its width
 
 
@@ -114,8 +116,8 @@ def tau_aa(samples: Mapping[Key, Sequence[float]], noise_floor: float = 0.0) -> 
 
 
 def _both(rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Predicted, measured and split (0 for a baseline) of the feasible rows that have both."""
-    known = [row for row in rows if row.feasible and row.measured_ms and row.predicted_ms is not None]
+    """Predicted, measured and split (0 for a baseline) of the rows that have both."""
+    known = [row for row in rows if row.measured_ms and row.predicted_ms is not None]
     return (
         np.array([row.predicted_ms for row in known], dtype=float),
         np.array([row.measured_ms for row in known], dtype=float),
@@ -131,8 +133,18 @@ def _regret(predicted: NDArray[np.float64], measured: NDArray[np.float64], floor
 
 
 def is_split(row: Row, min_split: int = 0) -> bool:
-    """A feasible split at `min_split` or later (the paper's privacy constraint, section VI-B)."""
-    return row.feasible and row.key.split is not None and row.key.split >= min_split
+    """A split at `min_split` or later that can be run and that the user allows.
+
+    One that only `constraints.min_split` (the paper's privacy constraint) rules out can be run: it counts as
+    soon as `min_split` here lets it, so that the same rows answer for every min_split.
+    """
+    allowed = row.feasible or _MIN_SPLIT_KEY in row.infeasible_because
+    return allowed and row.key.split is not None and row.key.split >= min_split
+
+
+def is_baseline(row: Row) -> bool:
+    """Device-only or edge-only, where the user's constraints allow it."""
+    return row.feasible and row.key.split is None
 
 
 def regret(rows: Sequence[Row], noise_floor: float = 0.0, *, min_split: int = 0) -> float | None:
@@ -146,7 +158,7 @@ def regret(rows: Sequence[Row], noise_floor: float = 0.0, *, min_split: int = 0)
 
 def regret_all(rows: Sequence[Row], noise_floor: float = 0.0, *, min_split: int = 0) -> float | None:
     """`regret` with device-only and edge-only among the choices."""
-    choices = [row for row in rows if row.key.split is None or is_split(row, min_split)]
+    choices = [row for row in rows if is_baseline(row) or is_split(row, min_split)]
     predicted, measured, _ = _both(choices)
     return _regret(predicted, measured, noise_floor)
 

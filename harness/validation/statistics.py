@@ -12,6 +12,7 @@ from harness.validation.estimators import (
     bias,
     bootstrap_median_interval,
     drift,
+    is_baseline,
     is_split,
     kendall_tau_b,
     mape,
@@ -32,6 +33,7 @@ __all__ = [
     "by_candidate",
     "drift",
     "fill_measured",
+    "is_baseline",
     "is_split",
     "kendall_tau_b",
     "mape",
@@ -104,7 +106,7 @@ def _network_ms(sample: Sample) -> float:
 
 def best(rows: Iterable[Row], value: _Value) -> Row | None:
     """The row with the smallest value; None where no row has one. The first of equals."""
-    known = [(each, row) for row in rows if row.feasible and (each := value(row)) is not None]
+    known = [(each, row) for row in rows if (each := value(row)) is not None]
     return min(known, key=lambda pair: pair[0])[1] if known else None
 
 
@@ -194,7 +196,7 @@ def _speedups(rows: Sequence[Row], min_split: int) -> dict[str, dict[str, float 
         return above / below if above is not None and below else None
 
     def baseline(name: str, value: _Value) -> Row | None:
-        return best((row for row in rows if row.key.candidate == name), value)
+        return best((row for row in rows if is_baseline(row) and row.key.candidate == name), value)
 
     found: dict[str, dict[str, float | None]] = {
         name: {} for name in ("speedup_vs_scission", "speedup_vs_device_only", "speedup_vs_edge_only")
@@ -226,7 +228,7 @@ def sentence(rows: Sequence[Row], min_split: int, floor: float) -> str:
         ("measured", _measured) if any(row.measured_ms for row in rows) else ("predicted", _predicted)
     )
     split = best_split(rows, value, min_split)
-    naive = best((row for row in rows if row.key.split is None), value)
+    naive = best(filter(is_baseline, rows), value)
     split_ms = value(split) if split else None
     naive_ms = value(naive) if naive else None
     if split and split_ms is not None and naive and naive_ms is not None:

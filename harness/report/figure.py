@@ -1,0 +1,202 @@
+"""The figure of a cell: what every cut costs, predicted and measured (as the paper's Figs. 5 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.report import style
+from harness.results.schema import TERMS, Row
+from harness.validation.statistics import best_split
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_STACKED = "maxpool"  # ScissionTL's; the bars show where its time goes
+_LINES = (("none", "Scission (none)"), ("maxpool", "ScissionTL (maxpool)"))
+_SIZE_INCHES = (11.0, 6.4)
+_DOTS_PER_INCH = 150
+
+
+def cuts_figure(
+    rows: Sequence[Row],
+    summary: Mapping[str, Any],
+    title: str,
+    folder: Path,
+    formats: Sequence[str] = ("svg", "png"),
+) -> list[Path]:
+    """Draws `cuts.<format>` into `folder`; returns the paths in the order of `formats`.
+
+    Bars stack the measured terms of each measured maxpool cut; lines are `predicted_ms` of every cut; points
+    are measured, with their 95 % interval. Circles mark the best prediction of all, squares the best from
+    `min_split` of the summary on.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "cuts", "font.size": 10, "font.family": "sans-serif"}
+    with rc_context(settings):
+        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        place = {split: index for index, split in enumerate(_splits(rows))}
+        _bars(axes, rows, place)
+        _baselines(axes, rows)
+        for layer, label in _LINES:
+            _prediction(axes, [row for row in rows if row.key.transfer_layer == layer], place, layer, label)
+            _best_marks(axes, rows, place, layer, int(summary.get("min_split") or 0))
+        _frame(axes, place, rows)
+        _heading(figure, axes, title, summary)
+        paths = [Path(folder) / f"cuts.{kind}" for kind in formats]
+        for path in paths:
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=metadata)
+    return paths
+
+
+def _splits(rows: Sequence[Row]) -> list[int]:
+    return sorted({row.key.split for row in rows if row.key.split is not None})
+
+
+def _bars(axes: Axes, rows: Sequence[Row], place: Mapping[int, int]) -> None:
+    measured = [row for row in rows if row.key.transfer_layer == _STACKED and row.key.split is not None]
+    measured = [row for row in measured if row.measured_ms is not None]
+    if not measured:
+        return
+    where = sorted(place[row.key.split or 0] for row in measured)
+    nearest = min((right - left for left, right in pairwise(where)), default=len(place))
+    width = min(max(0.8 * nearest, 0.8), max(0.8, len(place) / 50))
+    bottom = [0.0] * len(measured)
+    for term in TERMS:
+        heights = [row.measured_terms.get(term, 0.0) for row in measured]
+        if any(heights):
+            axes.bar(
+                [place[row.key.split or 0] for row in measured],
+                heights,
+                width,
+                bottom=bottom,
+                color=style.TERM_COLOURS[term],
+                label=style.TERM_LABELS[term],
+                zorder=1,
+            )
+        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+
+
+def _prediction(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer: str, label: str) -> None:
+    """The line of one transfer layer over all cuts that it can be put into, and its measured points."""
+    colour = style.PREDICTION_COLOURS[layer]
+    line = sorted((row for row in rows if row.key.split is not None), key=lambda row: row.key)
+    known = [(place[row.key.split or 0], row.predicted_ms) for row in line if row.predicted_ms is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), color=colour, lw=1.4, label=f"{label}, predicted", zorder=3)
+    points = [row for row in line if row.measured_ms is not None]
+    if points:
+        middle = [row.measured_ms or 0.0 for row in points]
+        lows = [each - (row.measured_low_ms or each) for row, each in zip(points, middle, strict=True)]
+        highs = [(row.measured_high_ms or each) - each for row, each in zip(points, middle, strict=True)]
+        axes.errorbar(
+            [place[row.key.split or 0] for row in points],
+            middle,
+            yerr=[[max(low, 0.0) for low in lows], [max(high, 0.0) for high in highs]],
+            fmt="o" if layer == _STACKED else "D",
+            ms=4.5,
+            mfc=colour,
+            mec="white",
+            mew=0.6,
+            ecolor=colour,
+            elinewidth=1,
+            label=f"{label}, measured",
+            zorder=4,
+        )
+
+
+def _best_marks(
+    axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer: str, min_split: int
+) -> None:
+    """The paper's marks: a circle for the best of all, a square for the best from `min_split` on."""
+    own = [row for row in rows if row.key.transfer_layer == layer]
+    name = "ScissionTL" if layer == _STACKED else "Scission"
+    value: Callable[[Row], float | None] = lambda row: row.predicted_ms  # noqa: E731
+    for least, marker, words in ((0, "o", "best"), (min_split, "s", f"best from {min_split} on")):
+        found = best_split(own, value, least)
+        if found is None or found.predicted_ms is None or found.key.split is None:
+            continue
+        axes.plot(
+            place[found.key.split],
+            found.predicted_ms,
+            marker,
+            ms=14 if marker == "s" else 11,
+            mfc="none",
+            mec=style.PREDICTION_COLOURS[layer],
+            mew=2,
+            ls="none",
+            label=f"{name}, {words}: {found.key.split}",
+            zorder=5,
+        )
+
+
+def _baselines(axes: Axes, rows: Sequence[Row]) -> None:
+    dashes = {"device-only": "-", "float32": "--", "uint8": "-.", "jpeg": ":"}
+    for row in rows:
+        value = row.measured_ms if row.measured_ms is not None else row.predicted_ms
+        if row.key.split is not None or value is None:
+            continue
+        kind = "measured" if row.measured_ms is not None else "predicted"
+        axes.axhline(
+            value,
+            color=style.BASELINE_COLOURS[row.key.candidate],
+            ls=dashes.get(
+                row.key.wire_format if row.key.candidate == "edge-only" else row.key.candidate, "--"
+            ),
+            lw=1.2,
+            label=f"{style.candidate_name(row.key)}, {kind}",
+            zorder=2,
+        )
+
+
+def _frame(axes: Axes, place: Mapping[int, int], rows: Sequence[Row]) -> None:
+    """Ticks at measured cuts where there is room, at evenly spaced ones in between."""
+    measured = {row.key.split for row in rows if row.measured_ms is not None}
+    room = max(1, len(place) // 26)
+    ticks: list[int] = []
+    for wanted in (measured, set(place)):
+        for split, index in place.items():
+            apart = room if wanted is measured else 2 * room
+            if split in wanted and all(abs(index - other) >= apart for other in ticks):
+                ticks.append(index)
+    names = {index: str(split) for split, index in place.items()}
+    ticks.sort()
+    axes.set_xticks(ticks, [names[tick] for tick in ticks], rotation=60, fontsize=8)
+    axes.set_xlim(-1, max(len(place), 1))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("cut: Keras index of the last device layer")
+    axes.set_ylabel("latency of one request (ms)")
+    axes.grid(axis="y", color="#e3e6ea", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _heading(figure: Figure, axes: Axes, title: str, summary: Mapping[str, Any]) -> None:
+    axes.set_title(title, loc="left", fontweight="bold")
+    accuracy = summary.get("mape")
+    if accuracy is not None:
+        axes.set_title(f"MAPE {style.percent(accuracy)}", loc="right", fontsize=10)
+    handles, labels = axes.get_legend_handles_labels()
+    terms = list(style.TERM_LABELS.values())
+    # lines and marks in the order drawn, then the stack from its top down
+    order = sorted(
+        range(len(labels)), key=lambda at: -terms.index(labels[at]) if labels[at] in terms else -99
+    )
+    if handles:
+        figure.legend(
+            [handles[at] for at in order],
+            [labels[at] for at in order],
+            loc="outside right upper",
+            frameon=False,
+            fontsize=8.5,
+            markerscale=0.65,
+        )
