@@ -1,0 +1,1 @@
+"""What happens to a tensor at a cut: transfer layers (Keras) and wire formats (NumPy)."""

@@ -1,0 +1,43 @@
+"""Named things of one kind: a class and a YAML file each."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Generic, TypeVar
+
+from harness.errors import SpecError
+
+Thing = TypeVar("Thing")
+
+
+class Registry(Generic[Thing]):
+    """Classes by name.
+
+    Args:
+        kind: what they are, as the config group is called, e.g. `wire_format`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._classes: dict[str, type[Thing]] = {}
+
+    def register(self, name: str, cls: type[Thing]) -> None:
+        """Add a class. Raises ValueError where the name is taken."""
+        if name in self._classes:
+            raise ValueError(f"{self._kind} {name!r} is registered twice; give each class a name of its own")
+        self._classes[name] = cls
+
+    def names(self) -> tuple[str, ...]:
+        """All registered names, in the order of registration."""
+        return tuple(self._classes)
+
+    def create(self, name: str, **parameters: Any) -> Thing:
+        """An instance. Raises SpecError for an unknown name or an unknown parameter."""
+        if name not in self._classes:
+            close = difflib.get_close_matches(name, self._classes, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SpecError(f"{self._kind}: got {name!r}; allowed: {', '.join(self._classes)}{hint}")
+        try:
+            return self._classes[name](**parameters)
+        except TypeError as error:
+            raise SpecError(f"{self._kind} {name}: {error}; see conf/{self._kind}/{name}.yaml") from error
