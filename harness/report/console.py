@@ -83,7 +83,7 @@ def print_final(
     table.add_column("", no_wrap=True)
     marks = {summary.get("best_measured"): "best split", summary.get("best_predicted"): "predicted best"}
     if summary.get("best_measured") == summary.get("best_predicted"):
-        marks = {summary.get("best_measured"): "best, as predicted"}
+        marks = {summary.get("best_measured"): "best, predicted"}
     shown = [row for row in rows if row.measured_ms is not None or str(row.key) in marks]
     for row in sorted(shown, key=lambda each: (each.key.split is not None, each.key)):
         mark = marks.get(str(row.key), "")

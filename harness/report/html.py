@@ -233,10 +233,12 @@ def sweep_page(cells: Sequence[Cell], summary: Mapping[str, Any], *, title: str)
 
 
 def _cell_line(cell: Cell) -> list[str]:
-    link = quote(str(PurePosixPath(cell.name) / "report.html"))
+    name = escape(cell.name)
+    if (cell.folder / "report.html").exists():
+        name = f'<a href="{quote(str(PurePosixPath(cell.name) / "report.html"))}">{name}</a>'
     label = " ".join(part for part in (cell.model, cell.hardware) if part)
     swept = ", ".join(f"{key}={value}" for key, value in cell.overrides.items())
-    name = f'<a href="{link}">{escape(cell.name)}</a><br><small>{escape(label)} {escape(swept)}</small>'
+    name += f"<br><small>{escape(label)} {escape(swept)}</small>"
     reasons = [cell.error] if cell.error else [str(each) for each in cell.summary.get("reasons") or ()]
     outcome = escape(cell.verdict or cell.status if cell.status == "ok" else cell.status)
     outcome += "".join(f"<br><small>{escape(each)}</small>" for each in reasons)

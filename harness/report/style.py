@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.results.schema import TERMS, Key
-from harness.validation.statistics import name as candidate_name
+from harness.validation.statistics import candidate_name
 
 __all__ = [
     "BASELINE_COLOURS",
@@ -71,7 +71,7 @@ def short_name(key: Key) -> str:
 
 def milliseconds(value: float | None) -> str:
     """A latency in ms, one decimal."""
-    return NOTHING if value is None else f"{value:,.1f}"
+    return NOTHING if value is None else f"{value:.1f}"
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
@@ -88,7 +88,7 @@ def factor(value: float | None) -> str:
 
 def payload(size_bytes: int | None) -> str:
     """A payload in kB (1000 bytes), as links count."""
-    return NOTHING if size_bytes is None else f"{size_bytes / 1000:,.1f}"
+    return NOTHING if size_bytes is None else f"{size_bytes / 1000:.1f}"
 
 
 def key_name(text: str | None) -> str:

@@ -128,6 +128,12 @@ class CellWriter:
         record = {"status": status, "verdict": verdict, "error": error, "exit_code": exit_code}
         write_json(self.folder / STATUS, record)
 
+    def restart(self) -> None:
+        """Removes the records that an earlier, unfinished run of the same cell left: it measures anew."""
+        self.close()
+        for name in (SAMPLES, SPLITS, SUMMARY, ENVIRONMENT, STATUS):
+            (self.folder / name).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Syncs and closes `samples.jsonl`; the writer can be used again afterwards."""
         if self._samples is not None:

@@ -31,13 +31,13 @@ __all__ = [
     "bias",
     "bootstrap_median_interval",
     "by_candidate",
+    "candidate_name",
     "drift",
     "fill_measured",
     "is_baseline",
     "is_split",
     "kendall_tau_b",
     "mape",
-    "name",
     "noise_floor",
     "other_shares",
     "p95_abs_error",
@@ -211,7 +211,7 @@ def _speedups(rows: Sequence[Row], min_split: int) -> dict[str, dict[str, float 
     return found
 
 
-def name(key: Key) -> str:
+def candidate_name(key: Key) -> str:
     """A candidate in words."""
     if key.candidate == "device-only":
         return "device-only"
@@ -234,26 +234,25 @@ def sentence(rows: Sequence[Row], min_split: int, floor: float) -> str:
     if split and split_ms is not None and naive and naive_ms is not None:
         return _compare(split.key, split_ms, naive.key, naive_ms, verb, min_split, floor)
     if split and split_ms is not None:
-        return (
-            f"Best {verb} candidate: {name(split.key)} with {split_ms:.1f} ms; no naive baseline to compare."
-        )
+        return f"Best {verb} candidate: {candidate_name(split.key)} with {split_ms:.1f} ms; no naive baseline to compare."
     if naive and naive_ms is not None:
-        return (
-            f"Best {verb} candidate: {name(naive.key)} with {naive_ms:.1f} ms; no feasible split to compare."
-        )
+        return f"Best {verb} candidate: {candidate_name(naive.key)} with {naive_ms:.1f} ms; no feasible split to compare."
     return "No candidate has a latency yet."
 
 
 def _compare(
     split: Key, split_ms: float, naive: Key, naive_ms: float, verb: str, min_split: int, floor: float
 ) -> str:
-    ours, theirs = f"{name(split)} with {split_ms:.1f} ms", f"{name(naive)} with {naive_ms:.1f} ms"
+    ours, theirs = (
+        f"{candidate_name(split)} with {split_ms:.1f} ms",
+        f"{candidate_name(naive)} with {naive_ms:.1f} ms",
+    )
     if abs(split_ms - naive_ms) < floor * min(split_ms, naive_ms):
         return f"Best {verb}: {ours} and {theirs} differ by less than the noise floor of {floor:.1%}."
     if naive_ms < split_ms:
         saved = f"{split_ms - naive_ms:.1f} ms ({1 - naive_ms / split_ms:.0%}) less"
         return (
-            f"The naive baseline {name(naive)} beats every split from {min_split} on: "
+            f"The naive baseline {candidate_name(naive)} beats every split from {min_split} on: "
             f"{verb} {naive_ms:.1f} ms, {saved} than {ours}."
         )
     faster = naive_ms / split_ms

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.report import style
+from harness.report.figure import cuts_figure
+from harness.results.schema import TERMS, Key, Row
+from tests.validation.synthetic_cell import make_cell
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def words(path: Path) -> str:
+    return "\n".join("".join(each.itertext()) for each in ElementTree.parse(path).iter(f"{SVG}text"))
+
+
+def test_the_files_are_written_and_say_what_they_show(tmp_path: Path) -> None:
+    cell = make_cell()
+    svg, png = cuts_figure(cell.rows, cell.summary, "densenet169 & <link>", tmp_path, ["svg", "png"])
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert int.from_bytes(png.read_bytes()[16:20], "big") >= 1000
+    text = words(svg)
+    assert "densenet169 & <link>" in text
+    for label in ("ScissionTL, best: 1", "Scission, best from 5 on:", "edge-only (jpeg), measured", "(ms)"):
+        assert label in text
+    assert all(label in text for label in style.TERM_LABELS.values())
+
+
+def test_the_same_rows_give_the_same_svg(tmp_path: Path) -> None:
+    cell = make_cell()
+    drawn = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        drawn.append(cuts_figure(cell.rows, cell.summary, "t", tmp_path / name, ["svg"])[0].read_bytes())
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [Row(Key("device-only"), predicted_ms=5.0)],
+        [Row(Key("split", 1, "maxpool"), measured_ms=5.0, measured_terms={"device": 5.0})],
+        [Row(Key("split", 1, "none"), predicted_ms=5.0), Row(Key("split", 9, "other"), predicted_ms=5.0)],
+    ],
+)
+def test_rows_that_lack_nearly_everything_can_be_drawn(tmp_path: Path, rows: list[Row]) -> None:
+    (path,) = cuts_figure(rows, {}, "t", tmp_path, ["svg"])
+    ElementTree.parse(path)
+
+
+def test_every_term_has_a_label_and_a_colour_of_its_own() -> None:
+    assert tuple(style.TERM_LABELS) == tuple(style.TERM_COLOURS) == TERMS
+    assert len(set(style.TERM_COLOURS.values())) == len(TERMS)
