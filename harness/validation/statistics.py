@@ -234,19 +234,20 @@ def sentence(rows: Sequence[Row], min_split: int, floor: float) -> str:
     if split and split_ms is not None and naive and naive_ms is not None:
         return _compare(split.key, split_ms, naive.key, naive_ms, verb, min_split, floor)
     if split and split_ms is not None:
-        return f"Best {verb} candidate: {candidate_name(split.key)} with {split_ms:.1f} ms; no naive baseline to compare."
+        return f"Best {verb} candidate: {_with(split.key, split_ms)}; no naive baseline to compare."
     if naive and naive_ms is not None:
-        return f"Best {verb} candidate: {candidate_name(naive.key)} with {naive_ms:.1f} ms; no feasible split to compare."
+        return f"Best {verb} candidate: {_with(naive.key, naive_ms)}; no feasible split to compare."
     return "No candidate has a latency yet."
+
+
+def _with(key: Key, value_ms: float) -> str:
+    return f"{candidate_name(key)} with {value_ms:.1f} ms"
 
 
 def _compare(
     split: Key, split_ms: float, naive: Key, naive_ms: float, verb: str, min_split: int, floor: float
 ) -> str:
-    ours, theirs = (
-        f"{candidate_name(split)} with {split_ms:.1f} ms",
-        f"{candidate_name(naive)} with {naive_ms:.1f} ms",
-    )
+    ours, theirs = _with(split, split_ms), _with(naive, naive_ms)
     if abs(split_ms - naive_ms) < floor * min(split_ms, naive_ms):
         return f"Best {verb}: {ours} and {theirs} differ by less than the noise floor of {floor:.1%}."
     if naive_ms < split_ms:
