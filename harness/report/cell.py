@@ -20,7 +20,7 @@ PAGE = "report.html"
 
 
 def write_report(
-    folder: Path, *, title: str, command: str, formats: Sequence[str] = ("svg", "png")
+    folder: Path, *, title: str, command: str, formats: Sequence[str] = ("svg", "png"), dpi: int = 150
 ) -> list[Path]:
     """Writes the figure and `report.html` of the cell in `folder`; returns what it wrote.
 
@@ -30,12 +30,14 @@ def write_report(
         command: the exact command that runs the cell again.
         formats: file types of the figure. The page shows it where `svg` is one of them.
 
+    `dpi` is the resolution of bitmaps in dots per inch.
+
     Raises HarnessError where a record is missing or cannot be read.
     """
     folder = Path(folder)
     rows, summary = read_splits(folder), read_json(folder / SUMMARY)
     status = read_json(folder / STATUS)
-    figures = cuts_figure(rows, summary, title, folder, formats)
+    figures = cuts_figure(rows, summary, title, folder, formats, dpi)
     svg = next((path for path in figures if path.suffix == ".svg"), None)
     page = cell_page(
         title=title,

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _STACKED = "maxpool"  # ScissionTL's; the bars show where its time goes
 _LINES = (("none", "Scission (none)"), ("maxpool", "ScissionTL (maxpool)"))
 _SIZE_INCHES = (11.0, 6.4)
-_DOTS_PER_INCH = 150
 
 
 def cuts_figure(
@@ -27,6 +26,7 @@ def cuts_figure(
     title: str,
     folder: Path,
     formats: Sequence[str] = ("svg", "png"),
+    dpi: int = 150,
 ) -> list[Path]:
     """Draws `cuts.<format>` into `folder`; returns the paths in the order of `formats`.
 
@@ -54,7 +54,7 @@ def cuts_figure(
         paths = [Path(folder) / f"cuts.{kind}" for kind in formats]
         for path in paths:
             metadata = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=metadata)
+            figure.savefig(path, dpi=dpi, metadata=metadata)
     return paths
 
 
