@@ -33,7 +33,10 @@ def main(argv: list[str]) -> int:
     try:
         _join(options["holder"], options["netns"])
     except OSError as error:
-        print(f"cannot enter the sandbox: {error}; it has ended, or this process lacks CAP_SYS_ADMIN", file=sys.stderr)
+        print(
+            f"cannot enter the sandbox: {error}; it has ended, or this process lacks CAP_SYS_ADMIN",
+            file=sys.stderr,
+        )
         return 126
     ours, theirs = socket.socketpair()
     pid = os.fork()
@@ -61,7 +64,7 @@ def _join(holder: int, netns: int) -> None:
 
 
 def _become_command(
-    command: list[str], options: dict[str, Any], parent: socket.socket, mask: set[signal.Signals]
+    command: list[str], options: dict[str, Any], parent: socket.socket, mask: set[int | signal.Signals]
 ) -> NoReturn:
     linux.die_with_parent(signal.SIGKILL)
     parent.send(b"1")
@@ -75,7 +78,10 @@ def _become_command(
         os.chdir(options["cwd"])
         os.execvpe(command[0], command, {**os.environ, **options["environment"]})
     except OSError as error:
-        print(f"cannot run {command[0]} in {options['cwd']} inside the sandbox: {error.strerror}", file=sys.stderr)
+        print(
+            f"cannot run {command[0]} in {options['cwd']} inside the sandbox: {error.strerror}",
+            file=sys.stderr,
+        )
         os._exit(127)
 
 

@@ -1,7 +1,8 @@
-"""Two network namespaces, ``device`` and ``edge``, that last exactly as long as the process that made them."""
+"""Two network namespaces, ``device`` and ``edge``, that last as long as the process that made them."""
 
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -108,7 +109,7 @@ class Sandbox:
     def pid(self) -> int:
         """PID of the holder, as seen from outside. Raises NetemError once the sandbox has ended."""
         if self._holder is None or self._holder.poll() is not None:
-            raise NetemError("the sandbox is not running: it was closed or its holder was killed; enter a new one")
+            raise NetemError("the sandbox is not running: closed, or its holder was killed; enter a new one")
         return self._report["pid"]
 
     def address(self, where: Where) -> str:
@@ -228,8 +229,6 @@ def _enter_network_namespace(path: str | None) -> None:
 
 
 def _read_report(descriptor: int) -> dict[str, int]:
-    import select
-
     with open(descriptor, "rb", buffering=0) as pipe:
         text = b""
         while select.select([pipe], [], [], _START_TIMEOUT_S)[0]:
@@ -245,7 +244,7 @@ def _read_report(descriptor: int) -> dict[str, int]:
             raise _not_permitted(report["error"])
         raise ShapingError(f"the sandbox could not be made: {report['error']}")
     if not {"pid", "device", "edge"} <= report.keys():
-        raise ShapingError(f"the sandbox did not come up within {_START_TIMEOUT_S:g} s: its holder ended or hangs")
+        raise ShapingError(f"the sandbox is not up after {_START_TIMEOUT_S:g} s: its holder ended or hangs")
     return report
 
 

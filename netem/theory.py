@@ -113,11 +113,15 @@ def transfer_ms(
     def one(n: float) -> float:
         segments = math.ceil(n / mss)
         per_byte_ms = 8 / (rate_mbps * 1e3)
-        time_ms = delay_ms + max(0.0, n + segments * header_bytes - burst_bytes) * per_byte_ms
+        time_ms: float = delay_ms + max(0.0, n + segments * header_bytes - burst_bytes) * per_byte_ms
         if state == "warm":
             return time_ms
         segment_ms = (mss + header_bytes) * per_byte_ms
-        return time_ms + _stalls_ms(segments, segment_ms, rtt_ms, window_segments) + (rtt_ms if state == "new" else 0.0)
+        return (
+            time_ms
+            + _stalls_ms(segments, segment_ms, rtt_ms, window_segments)
+            + (rtt_ms if state == "new" else 0.0)
+        )
 
     if isinstance(payload_bytes, int | float):
         return one(payload_bytes)

@@ -58,12 +58,12 @@ def _parse(text: str, quantity: str, factors: dict[str, float], example: str) ->
     allowed = ", ".join(factors)
     if match is None:
         raise LinkSpecError(
-            f"{quantity} {text!r} is not a number with a unit: units are {allowed}; write for example {example}"
+            f"{quantity} {text!r} is not a number with a unit ({allowed}): write for example {example}"
         )
     number, unit = match.groups()
     if unit.lower() not in factors:
         raise LinkSpecError(
-            f"{quantity} {text!r} has the unknown unit {unit!r}: units are {allowed}; write for example {example}"
+            f"{quantity} {text!r} has the unknown unit {unit!r}, allowed are {allowed}: write for example {example}"
         )
     value = float(number) * factors[unit.lower()]
     if not math.isfinite(value):

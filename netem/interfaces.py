@@ -1,0 +1,210 @@
+"""The two ends of a link, by netlink. Every function here works in the calling thread's network namespace
+(see ``Sandbox.call``) and raises ShapingError with the kernel's reason."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from netem.errors import CapabilityError, ShapingError
+from netem.units import bytes_per_s, microseconds
+
+Backend = Literal["netem", "relay"]
+
+TRANSMIT_QUEUE_FRAMES = 10_000
+"""Room between tbf and the relay; at tbf's pace it stays nearly empty unless the relay is held up."""
+
+NETEM_LIMIT_PACKETS = 200_000
+"""netem's limit counts packets in flight, and must never be what drops; tbf's limit is the queue."""
+
+_ROOT_HANDLE = 0x00010000
+_CHILD_HANDLE = 0x00020000
+_CHILD_PARENT = 0x00010001
+
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_GETTERS = {
+    "rx_checksum": 0x14,
+    "tx_checksum": 0x16,
+    "sg": 0x18,
+    "tso": 0x1E,
+    "gso": 0x23,
+    "gro": 0x2B,
+}
+"""ETHTOOL_GRXCSUM and its kin in <linux/ethtool.h>."""
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of the link and what leaves through it.
+
+    Attributes:
+        interface: name, the same idea in both namespaces but never the same name.
+        mac: its Ethernet address.
+        address: its IPv4 address.
+        peer_address, peer_mac: the other end's, so that nothing needs to be asked on the wire.
+        rate_mbps, delay_ms, burst_bytes, queue_bytes: of the direction that begins here.
+        mtu: largest IP packet.
+        congestion_control: put on the route to the peer; None leaves the host's.
+    """
+
+    interface: str
+    mac: str
+    address: str
+    peer_address: str
+    peer_mac: str
+    rate_mbps: float
+    delay_ms: float
+    burst_bytes: int
+    queue_bytes: int
+    mtu: int
+    congestion_control: str | None
+
+
+def create_veth(interface: str, peer_interface: str, peer_namespace: str) -> None:
+    """A veth pair from here into another network namespace."""
+    descriptor = os.open(peer_namespace, os.O_RDONLY)
+    try:
+        with _netlink("make a veth pair") as ip:
+            ip.link(
+                "add", ifname=interface, kind="veth", peer={"ifname": peer_interface, "net_ns_fd": descriptor}
+            )
+    finally:
+        os.close(descriptor)
+
+
+def configure(end: End, backend: Backend) -> None:
+    """Address, neighbour, route and qdiscs of one end, and bring it up."""
+    with _netlink(f"set up {end.interface}") as ip:
+        index = _index(ip, end.interface)
+        # One segment at most: tbf must see the frames that the link carries, not what offload glues together.
+        ip.link(
+            "set", index=index, address=end.mac, mtu=end.mtu, txqlen=TRANSMIT_QUEUE_FRAMES, gso_max_segs=1
+        )
+        shape(ip, index, end, backend)
+        ip.link("set", index=index, state="up")
+        ip.addr("replace", index=index, address=end.address, prefixlen=32)
+        ip.neigh("replace", dst=end.peer_address, lladdr=end.peer_mac, ifindex=index, state="permanent")
+        metrics = {} if end.congestion_control is None else {"cc_algo": end.congestion_control}
+        try:
+            ip.route(
+                "replace",
+                dst=f"{end.peer_address}/32",
+                oif=index,
+                scope="link",
+                prefsrc=end.address,
+                metrics=metrics,
+            )
+        except NetlinkError as error:
+            if error.code not in (errno.EINVAL, errno.ENOENT) or end.congestion_control is None:
+                raise
+            raise CapabilityError(
+                f"congestion control {end.congestion_control!r} is not in this kernel: allowed are those in "
+                "/proc/sys/net/ipv4/tcp_available_congestion_control; choose one, or None for the host's"
+            ) from error
+
+
+def shape(ip: IPRoute, index: int, end: End, backend: Backend) -> None:
+    """Put the qdiscs on: the relay's end needs the rate only, netem's end delay, then rate.
+
+    netem stands at the root because it takes a packet off its socket's account on arrival; below tbf, a
+    sender's small-queue limit would count the bytes that are only on their way and throttle it.
+    """
+    tbf = {
+        "rate": bytes_per_s(end.rate_mbps),
+        "burst": end.burst_bytes,
+        "limit": end.queue_bytes,
+    }
+    if backend == "relay":
+        ip.tc("replace", "tbf", index, handle=_ROOT_HANDLE, **tbf)
+        return
+    delay_us = microseconds(end.delay_ms)
+    ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, delay=delay_us, limit=NETEM_LIMIT_PACKETS)
+    ip.tc("replace", "tbf", index, handle=_CHILD_HANDLE, parent=_CHILD_PARENT, **tbf)
+
+
+def qdiscs(interface: str) -> list[dict[str, Any]]:
+    """The qdiscs of an interface as the kernel reports them, in plain units."""
+    with _netlink(f"read back {interface}") as ip:
+        return [_describe(message) for message in ip.get_qdiscs(index=_index(ip, interface))]
+
+
+def offloads(interface: str) -> dict[str, bool]:
+    """What the interface leaves to hardware that it does not have (ethtool)."""
+    state = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for name, command in _ETHTOOL_GETTERS.items():
+            value = (ctypes.c_uint32 * 2)(command, 0)  # struct ethtool_value, which the request points to
+            request = struct.pack("16sQ16x", interface.encode(), ctypes.addressof(value))
+            with suppress(OSError):  # an interface without the notion has nothing to report
+                fcntl.ioctl(control, _SIOCETHTOOL, request)
+                state[name] = bool(value[1])
+    return state
+
+
+def accepts_netem() -> bool:
+    """Whether this kernel has ``sch_netem``: tried on a throw-away veth of the calling thread's namespace."""
+    with _netlink("make a throw-away veth") as ip:
+        ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
+        try:
+            ip.tc("add", "netem", _index(ip, "try0"), handle=_ROOT_HANDLE, delay=1000)
+        except NetlinkError:
+            return False
+        return True
+
+
+def _index(ip: IPRoute, interface: str) -> int:
+    found: list[int] = ip.link_lookup(ifname=interface)
+    if not found:
+        raise ShapingError(f"interface {interface} is not there: the link was taken down; apply it again")
+    return found[0]
+
+
+def _describe(message: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "kind": message.get_attr("TCA_KIND"),
+        "handle": _handle_text(message["handle"]),
+        "parent": "root" if message["parent"] == 0xFFFFFFFF else _handle_text(message["parent"]),
+    }
+    options = message.get_attr("TCA_OPTIONS")
+    if described["kind"] == "tbf":
+        parameters = options.get_attr("TCA_TBF_PARMS")
+        rate = parameters["rate"]
+        described |= {
+            "rate_bytes_per_s": rate,
+            # The kernel keeps the bucket as the time that it takes to fill, in ticks of 64 ns.
+            "burst_bytes": round(rate * parameters["buffer"] * 64e-9),
+            "limit_bytes": parameters["limit"],
+        }
+    elif described["kind"] == "netem":
+        described |= {"delay_us": round(options["delay"] * 64e-3), "limit_packets": options["limit"]}
+    statistics = message.get_attr("TCA_STATS2")
+    if statistics is not None and (queue := statistics.get_attr("TCA_STATS_QUEUE")) is not None:
+        described |= {"drops": queue["drops"]}
+    return described
+
+
+def _handle_text(handle: int) -> str:
+    minor = handle & 0xFFFF
+    return f"{handle >> 16:x}:{minor:x}" if minor else f"{handle >> 16:x}:"
+
+
+@contextmanager
+def _netlink(what: str) -> Iterator[IPRoute]:
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as error:
+        if error.code in (errno.EPERM, errno.EACCES):
+            raise CapabilityError(
+                f"may not {what}: this process needs CAP_NET_ADMIN; run it as root"
+            ) from error
+        raise ShapingError(f"could not {what}: the kernel says {error.args[-1]} ({error.code})") from error

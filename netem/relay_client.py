@@ -1,0 +1,145 @@
+"""Starts a relay inside a sandbox, talks to it, and calibrates its own latency out."""
+
+import json
+import select
+import socket
+import statistics
+import struct
+import subprocess
+import time
+from typing import Any
+
+from netem.errors import CapabilityError, ShapingError
+from netem.link import LinkSpec
+from netem.namespaces import Sandbox, module_argv
+from netem.units import microseconds
+
+_ANSWER_TIMEOUT_S = 5.0
+_CALIBRATION_PINGS = 21
+_CALIBRATION_DELAY_MS = 4.0
+"""Known delay while calibrating: long enough that the relay sleeps between frames, as it will in use."""
+
+_ICMP_ECHO_REQUEST = 8
+_ICMP_ECHO_REPLY = 0
+_PING_TIMEOUT_S = 2.0
+
+
+class RelayClient:
+    """A running relay. It ends with its sandbox; ``close`` ends it earlier.
+
+    Args:
+        sandbox: where it runs.
+        interfaces: names of the TAP interfaces it makes, device first.
+        cpu: the core it is pinned to; None leaves it free.
+
+    Raises:
+        CapabilityError: it may not make TAP interfaces.
+    """
+
+    def __init__(self, sandbox: Sandbox, interfaces: tuple[str, str], cpu: int | None) -> None:
+        """Start the process and wait until both interfaces exist."""
+        options = {
+            "device": sandbox.netns_inside("device"),
+            "edge": sandbox.netns_inside("edge"),
+            "interfaces": interfaces,
+        }
+        self.compensation_us = 0
+        self._process = sandbox.popen(
+            "device",
+            module_argv("netem.relay", json.dumps(options)),
+            cpu=cpu,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        first = self._answer()
+        if "error" in first:
+            raise CapabilityError(
+                f"the relay cannot make a TAP interface ({first['error']}): it needs /dev/net/tun and "
+                "CAP_NET_ADMIN; load the module tun and run as root"
+            )
+
+    def close(self) -> None:
+        """End the relay; its interfaces go with it."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait(_ANSWER_TIMEOUT_S)
+
+    def set_delays(self, up_us: int, down_us: int) -> None:
+        """Set the one-way delays in place, less what the relay itself takes; zeroes the counters."""
+        delays = [max(0, up_us - self.compensation_us), max(0, down_us - self.compensation_us)]
+        self._ask({"delays_us": delays, "reset": True})
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters and lateness per direction, scheduling, affinity and CPU seconds (see ``netem.relay``)."""
+        return self._ask({}) | {"compensation_us": self.compensation_us}
+
+    def calibrate(self, sandbox: Sandbox, spec: LinkSpec) -> None:
+        """Measure what the path takes beyond a known delay, then set the spec's delays less that.
+
+        The echo is the kernel's at the edge, so nothing but the path, the relay and the waking of one
+        process is in the figure.
+        """
+        known_us = microseconds(_CALIBRATION_DELAY_MS)
+        self.compensation_us = 0
+        self.set_delays(known_us, known_us)
+        excess_us = microseconds(ping_median_ms(sandbox, _CALIBRATION_PINGS)) - 2 * known_us
+        self.compensation_us = max(0, excess_us // 2)
+        self.set_delays(microseconds(spec.delay_up_ms), microseconds(spec.delay_down_ms))
+
+    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        stdin = self._process.stdin
+        try:
+            if stdin is None:
+                raise BrokenPipeError
+            stdin.write(json.dumps(command).encode() + b"\n")
+            stdin.flush()
+        except (BrokenPipeError, ValueError) as error:
+            raise ShapingError("the relay has ended, so the link is down: apply the link again") from error
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        stdout = self._process.stdout
+        if stdout is None or not select.select([stdout], [], [], _ANSWER_TIMEOUT_S)[0]:
+            raise ShapingError(f"the relay is silent for {_ANSWER_TIMEOUT_S:g} s: apply the link again")
+        line = stdout.readline()
+        if not line:
+            raise ShapingError("the relay has ended, so the link is down: its standard error says why")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def ping_median_ms(sandbox: Sandbox, count: int) -> float:
+    """Median RTT of small ICMP echoes from the device to the edge, in milliseconds.
+
+    Raises:
+        ShapingError: an echo did not come back within two seconds.
+    """
+
+    def icmp_socket() -> socket.socket:
+        return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+
+    with sandbox.call("device", icmp_socket) as sock:
+        sock.settimeout(_PING_TIMEOUT_S)
+        sock.connect((sandbox.address("edge"), 0))
+        # The first echo pays for code that has not run yet.
+        return statistics.median([_ping_ms(sock, sequence) for sequence in range(count + 1)][1:])
+
+
+def _ping_ms(sock: socket.socket, sequence: int) -> float:
+    header = struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, 0, 0, sequence)
+    total = sum(struct.unpack("!4H", header))
+    checksum = ~(total + (total >> 16)) & 0xFFFF
+    start = time.perf_counter()
+    sock.send(struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, checksum, 0, sequence))
+    try:
+        while True:
+            packet = sock.recv(2048)
+            elapsed_ms = (time.perf_counter() - start) * 1e3
+            icmp = packet[4 * (packet[0] & 0x0F) :]
+            if icmp[0] == _ICMP_ECHO_REPLY and struct.unpack_from("!H", icmp, 6)[0] == sequence:
+                return elapsed_ms
+    except TimeoutError as error:
+        raise ShapingError(
+            f"no echo over the new link within {_PING_TIMEOUT_S:g} s: packets are lost; is a firewall in force?"
+        ) from error
