@@ -1,0 +1,179 @@
+"""The modes of run.py: one cell from a spec to a `status.json`, and the exit codes.
+
+A cell never raises: what went wrong stands in its `status.json` (`error.log` has the traceback), in one line
+on the console, and in its exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from harness.errors import GateFailure, HarnessError, SpecError
+from harness.results.records import STATUS, write_atomic, write_json
+from harness.results.schema import SCHEMA_VERSION
+from harness.spec import Spec
+
+INTERRUPTED = 130
+#: DESIGN, "CLI": the first of these that any cell ended with.
+EXIT_CODES = (INTERRUPTED, 2, 1, 3, 4, 0)
+#: What the verdict of a cell that ran to its end means to the shell.
+VERDICT_CODES = {None: 0, "pass": 0, "fail": 3, "inconclusive": 4}
+
+SPEC = "spec.yaml"
+ERROR_LOG = "error.log"
+#: Written by a cell; removed before it is run anew, so that no file of an earlier try passes for one of this.
+RECORDS = (
+    STATUS,
+    ERROR_LOG,
+    "env.json",
+    "samples.jsonl",
+    "splits.csv",
+    "summary.json",
+    "report.html",
+)
+
+Runner = Callable[[Spec, Path], str | None]
+
+
+def combine(codes: Iterable[int]) -> int:
+    """The exit code of several cells: the first of `EXIT_CODES` among them; a code unknown to it counts as 1."""
+    known = {code if code in EXIT_CODES else 1 for code in codes}
+    return next((code for code in EXIT_CODES if code in known), 0)
+
+
+def complain(error: BaseException) -> int:
+    """Say on the console, in one line, what is wrong; returns the exit code that goes with it."""
+    print(f"error: {_line(error)}", file=sys.stderr, flush=True)
+    return error.exit_code if isinstance(error, HarnessError) else 1
+
+
+def guard(main: Callable[[], Any]) -> int:
+    """Run Hydra's `main`; what Hydra raises becomes one line and the exit code that DESIGN gives it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        from harness.spec.composition import COMPOSITION_ERRORS, explain_hydra
+
+        if isinstance(error, COMPOSITION_ERRORS):
+            return complain(SpecError(explain_hydra(error)))
+        if isinstance(error, OSError):
+            return complain(error)
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def run_job(config: DictConfig) -> int:
+    """One job of Hydra's. In a sweep, a cell that its folder already holds, finished, is kept."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    try:
+        spec = Spec.from_config(config)
+    except SpecError as error:  # only with a sweeper that invents its cells as it goes
+        return complain(error)
+    if hydra.mode == RunMode.MULTIRUN:
+        kept = finished(spec, folder)
+        if kept is not None:
+            print(f"kept: {_short(folder)}", flush=True)
+            return kept
+    return run_cell(spec, folder)
+
+
+def finished(spec: Spec, folder: Path) -> int | None:
+    """The exit code of the cell in `folder` if it ran to its end with this very spec, else None."""
+    try:
+        status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        same = (folder / SPEC).read_text(encoding="utf-8") == spec.to_yaml()
+        return int(status["exit_code"]) if same and status["status"] == "ok" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def run_cell(spec: Spec, folder: Path, runner: Runner | None = None) -> int:
+    """Run one cell into `folder` and return its exit code. Never raises, not even when interrupted.
+
+    Args:
+        spec: what to run.
+        folder: where its files go; made if missing.
+        runner: what runs it, `harness.cell.run` unless told: returns the verdict, raises HarnessError.
+    """
+    started = _now()
+    status: dict[str, Any] = {"status": "ok", "verdict": None, "error": None, "exit_code": 0}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in RECORDS:
+            (folder / name).unlink(missing_ok=True)
+        write_atomic(folder / SPEC, spec.to_yaml())
+        verdict = (runner or _default_runner())(spec, folder)
+        status |= {"verdict": verdict, "exit_code": VERDICT_CODES[verdict]}
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr, flush=True)
+        status |= {"status": "interrupted", "error": "interrupted", "exit_code": INTERRUPTED}
+    except GateFailure as error:
+        status |= {"verdict": "fail", "error": _line(error), "exit_code": complain(error)}
+    except HarnessError as error:
+        kind = "invalid" if isinstance(error, SpecError) else "failed"
+        status |= {"status": kind, "error": _line(error), "exit_code": complain(error)}
+        if kind == "failed":
+            _log(folder, error)
+    except Exception as error:
+        report_crash(folder, error)
+        status |= {"status": "failed", "error": _line(error), "exit_code": 1}
+    _write_status(folder, status | {"started": started, "finished": _now()})
+    print(f"results: {_short(folder)}", flush=True)
+    return int(status["exit_code"])
+
+
+def report_crash(folder: Path, error: BaseException) -> None:
+    """The traceback of an unforeseen error into `error.log`, one line to the console."""
+    print(f"error: {_line(error)}; traceback in {_short(folder / ERROR_LOG)}", file=sys.stderr, flush=True)
+    _log(folder, error)
+
+
+def _default_runner() -> Runner:
+    from harness.cell import run  # late: what only checks a spec does not load what runs it
+
+    return run
+
+
+def _log(folder: Path, error: BaseException) -> None:
+    try:
+        write_atomic(folder / ERROR_LOG, "".join(traceback.format_exception(error)))
+    except OSError as trouble:
+        print(f"error: cannot write {folder / ERROR_LOG}: {trouble}", file=sys.stderr)
+
+
+def _write_status(folder: Path, status: dict[str, Any]) -> None:
+    try:
+        write_json(folder / STATUS, {"schema_version": SCHEMA_VERSION, **status})
+    except OSError as trouble:
+        print(f"error: cannot write {folder / STATUS}: {trouble}", file=sys.stderr)
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, HarnessError) else f"{type(error).__name__}: {text}"
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,71 @@
+"""What Hydra calls around the cells: check the spec before anything exists, gather the results after.
+
+Hydra turns an exception in a callback into a warning, but lets SystemExit through; so that is what they raise.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from harness import app
+from harness.errors import SpecError
+from harness.spec import Spec
+
+
+class Experiment(Callback):  # type: ignore[misc]
+    """Checks, gathers and decides the exit code of a run or of a sweep."""
+
+    def __init__(self) -> None:
+        self._codes: list[int] = []
+        self._sweep: Path | None = None
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a wrong spec before the folder of the run is made."""
+        try:
+            Spec.from_config(config)
+        except SpecError as error:
+            raise SystemExit(app.complain(error)) from None
+
+    def on_run_end(self, **_: Any) -> None:
+        """A single run ends with the code of its cell."""
+        raise SystemExit(app.combine(self._codes))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a sweep, one wrong cell in it being enough, before its folder is made."""
+        from harness.spec.composition import check_sweep  # a single run does without it
+
+        try:
+            count = check_sweep(config)
+        except SpecError as error:
+            raise SystemExit(app.complain(error)) from None
+        self._sweep = Path(config.hydra.sweep.dir)
+        print(f"sweep of {count} cells in {self._sweep}", flush=True)
+
+    def on_job_end(self, job_return: Any, **_: Any) -> None:
+        """Note the code of a cell; an interrupt ends the whole sweep, which is gathered all the same."""
+        code = job_return._return_value  # the property would raise what a broken job raised
+        self._codes.append(code if isinstance(code, int) else 1)
+        if self._sweep and code == app.INTERRUPTED:
+            self._finish()
+
+    def on_multirun_end(self, **_: Any) -> None:
+        """Gather the sweep from disk and end with the combined code."""
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._sweep is None:
+            raise SystemExit(app.combine(self._codes))
+        try:
+            from harness.results.sweep import aggregate
+
+            self._codes.append(aggregate(self._sweep)["exit_code"])
+        except Exception as error:
+            app.report_crash(self._sweep, error)
+            self._codes.append(1)
+        print(f"results: {self._sweep}", file=sys.stdout, flush=True)
+        raise SystemExit(app.combine(self._codes))

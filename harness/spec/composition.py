@@ -1,0 +1,81 @@
+"""Hydra's side of a spec: the cells of a sweep, and Hydra's own errors in one line each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.errors import SpecError
+from harness.spec.fields import nearest, options
+from harness.spec.messages import unknown_key
+from harness.spec.schema import Spec
+
+#: What composing can raise for a wrong command line; ValueError for flags that exclude each other.
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+
+_UNKNOWN = re.compile(r"Could not (?:override|delete(?: from config)?)\.? '([^'=]+)")
+
+
+def check_sweep(config: DictConfig) -> int:
+    """Composes and checks every cell of a sweep, and returns how many there are. Nothing is started.
+
+    Args:
+        config: Hydra's own, with the overrides as typed in `hydra.overrides.task`.
+
+    Raises:
+        SpecError: for the first cell that is wrong.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    loader = GlobalHydra.instance().config_loader()
+    fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    try:
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(
+            fixed + list(config.hydra.overrides.task)
+        )
+        cells = BasicSweeper.split_arguments(parsed, None)[0]
+        for overrides in cells:
+            Spec.from_config(loader.load_sweep_config(config, list(overrides)))
+    except COMPOSITION_ERRORS as error:
+        raise SpecError(explain_hydra(error)) from None
+    return len(cells)
+
+
+def explain_hydra(error: Exception) -> str:
+    """One line for an error of Hydra's: what is wrong, what was given, what is allowed, the nearest name."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else str(error.__cause__ or error)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read the argument {error.override!r}: {first}; allowed: key=value, group=option, "
+            "and with -m also key=value1,value2; quote a value that holds other signs"
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _unknown_option(error)
+    unknown = _UNKNOWN.search(first)
+    if unknown:
+        return unknown_key(unknown.group(1), Spec)
+    if first.startswith("Ambiguous value for argument"):
+        given = first.split("'")[1]
+        return f"{given} gives several values to one run; add -m to sweep over them, or write a list as key=[a,b]"
+    if first.startswith("Config group override must be"):
+        return f"{first}; allowed: group=option with a name that python run.py --help lists"
+    if first.startswith("Error merging override") and error.__cause__:
+        first = f"{first}: {str(error.__cause__).splitlines()[0]}"
+        return " ".join(first.split())
+    return " ".join(str(error).split()) or first
+
+
+def _unknown_option(error: Any) -> str:
+    file = PurePosixPath(error.missing_cfg_file)
+    group, name = str(file.parent), file.name.removesuffix(".yaml")
+    choices = sorted(error.options or options(group))
+    if group == "." or not choices:
+        return f"{file} is not in conf/; allowed: see python run.py --help"
+    return f"{group}={name} does not exist; allowed: {', '.join(choices)}{nearest(name, choices)}"
