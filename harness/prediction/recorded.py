@@ -1,0 +1,149 @@
+"""Reader of the profiles that the paper's authors recorded (their public repository ScissionTL).
+
+They are pickles, and a pickle from elsewhere is hostile input: the reader admits their record class and NumPy
+scalars, both through stand-ins of its own, and nothing else, so that loading one runs no foreign code.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import SpecError
+
+#: Recorded sizes are those of an .npy file: this header and the data.
+NPY_HEADER_BYTES = 128
+#: The authors' mark for a time that does not exist (no transfer layer possible) or was not taken.
+ABSENT = -1
+
+
+@dataclass(frozen=True)
+class LayerBenchmark:
+    """One recorded block of a model on one tier.
+
+    model                of the zoo, e.g. `densenet169`
+    tier                 what it ran on, e.g. `tx2_cpu`; empty where the file itself is the tier
+    input_layer          Keras index of the block's first layer (0 where it starts at the input)
+    output_layer         Keras index of its last layer, in the layer table of TensorFlow 2.3
+    compute_s            time of the block (in the Triton edge file: of the whole suffix)
+    output_npy_bytes     its output as an .npy file, header included; 0 where not recorded
+    tl_output_npy_bytes  the same after DeviceTL; 0 where impossible or not recorded
+    downsample_s         DeviceTL on the output; None where impossible or not recorded
+    upsample_s           EdgeTL on the smaller tensor; None likewise
+    convert_s            (de)serialisation of the smaller tensor; None likewise
+    """
+
+    model: str
+    tier: str
+    input_layer: int
+    output_layer: int
+    compute_s: float
+    output_npy_bytes: int
+    tl_output_npy_bytes: int
+    downsample_s: float | None
+    upsample_s: float | None
+    convert_s: float | None
+
+
+def read_profiles(path: Path | str) -> list[LayerBenchmark]:
+    """All records of one .dat file, in its order.
+
+    Raises:
+        SpecError: no such file, not a pickle, or one that holds anything but the authors' records.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            content = _RestrictedUnpickler(stream).load()
+    except OSError as error:
+        raise SpecError(
+            f"recorded profile {str(file)!r} cannot be read ({error.strerror}); give a .dat file"
+        ) from error
+    except Exception as error:  # a damaged pickle may raise any type: "but not limited to", says its documentation
+        raise _unreadable(file, error) from error
+    try:
+        return [_benchmark(record) for record in _records(content)]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise _unreadable(file, error) from error
+
+
+class _Record:
+    """Stand-in for the authors' class: the pickle only fills its attributes."""
+
+
+class _DType:
+    """Stand-in for `numpy.dtype` as pickled: a type code, then a state with the byte order second."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if code not in ("f4", "f8", "i4", "i8"):
+            raise pickle.UnpicklingError(f"NumPy scalar of type {code!r}; allowed: f4, f8, i4, i8")
+        self.code = code
+        self.order = "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = ">" if state[1] == ">" else "<"
+
+
+def _scalar(dtype: _DType, data: bytes) -> float | int:
+    """Stand-in for NumPy's scalar constructor: the plain number."""
+    values: list[float | int] = np.frombuffer(data, dtype=dtype.order + dtype.code).tolist()
+    if len(values) != 1:
+        raise pickle.UnpicklingError(f"NumPy scalar of {len(values)} values; allowed: 1")
+    return values[0]
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    _ADMITTED: dict[tuple[str, str], Any] = {  # noqa: RUF012
+        ("__main__", "LayerBenchmark"): _Record,
+        ("numpy.core.multiarray", "scalar"): _scalar,
+        ("numpy", "dtype"): _DType,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ADMITTED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}")
+        return self._ADMITTED[module, name]
+
+
+def _records(content: object) -> Iterator[dict[str, Any]]:
+    """Attributes of each record, from a list of records or a dict of lists of them."""
+    lists = list(content.values()) if isinstance(content, dict) else [content]
+    for items in lists:
+        if not isinstance(items, list):
+            raise ValueError(f"a {type(items).__name__} where a list of records is due")
+        for item in items:
+            if not isinstance(item, _Record):
+                raise ValueError(f"a {type(item).__name__} where a record is due")
+            yield vars(item)
+
+
+def _benchmark(record: dict[str, Any]) -> LayerBenchmark:
+    """A record's attributes, typed; raises what a missing or wrong one raises."""
+    return LayerBenchmark(
+        model=str(record["model"]),
+        tier=str(record["name"] if "name" in record else record["device"]),
+        input_layer=int(record["input_layer"]),
+        output_layer=int(record["output_layer"]),
+        compute_s=float(record["second_prediction"]),
+        output_npy_bytes=int(record["output_size"]),
+        tl_output_npy_bytes=int(record["tl_output_size"]),
+        downsample_s=_time_s(record.get("downsample_time")),
+        upsample_s=_time_s(record.get("upsample_time")),
+        convert_s=_time_s(record.get("dataconvert_time")),
+    )
+
+
+def _time_s(value: float | None) -> float | None:
+    return None if value is None or value == ABSENT else float(value)
+
+
+def _unreadable(file: Path, error: Exception) -> SpecError:
+    return SpecError(
+        f"recorded profile {str(file)!r} is not one ({type(error).__name__}: {error}); "
+        "allowed: a pickle of the authors' LayerBenchmark records and nothing else"
+    )
