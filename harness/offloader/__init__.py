@@ -1,0 +1,1 @@
+"""Runs a split request for real: TensorFlow on the device, NVIDIA Triton on the edge, gRPC between."""

@@ -1,0 +1,178 @@
+"""The device's side of a request: head, DeviceTL, serialisation, and the call to the edge, with a clock on each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.offloader import codec
+from harness.offloader.communicator import Communicator, Reply
+from harness.offloader.endpoint import EdgeEndpoint
+from harness.offloader.observation import Observation
+from harness.profiling.tier import Tier
+from harness.profiling.timing import Times, time_round
+from harness.profiling.work import Work
+from harness.results.schema import Key
+
+#: Sleep ends late by up to this much on a busy host, so the last part of a wait is spun.
+_SPIN_NS = 300_000
+
+
+@dataclass(frozen=True)
+class Pace:
+    """An emulated slower board: whatever took t is stretched to `factor` x t by waiting.
+
+    The wait itself costs no compute, so an emulated device leaves its core idle as a slower one would not.
+    """
+
+    factor: float = 1.0
+
+    def stretch(self, started_ns: int) -> int:
+        """Wait until `factor` times the time since `started_ns` has passed; the clock reading then (ns)."""
+        now_ns = time.monotonic_ns()
+        due_ns = started_ns + int((now_ns - started_ns) * self.factor)
+        if due_ns - now_ns > _SPIN_NS:
+            time.sleep((due_ns - now_ns - _SPIN_NS) / 1e9)
+        while now_ns < due_ns:
+            now_ns = time.monotonic_ns()
+        return now_ns
+
+
+class DeviceRuntime:
+    """A device: its tier, its pace, its connection to the edge."""
+
+    def __init__(self, tier: Tier, communicator: Communicator, endpoint: EdgeEndpoint, pace: Pace) -> None:
+        self.tier = tier
+        self._communicator = communicator
+        self._endpoint = endpoint
+        self._pace = pace
+        self._input = tier.tensor(tier.input)
+
+    def run(self, request: Mapping[str, Any]) -> Observation:
+        """Run one planned request: {kind, name, order, request_id, paced}."""
+        pace = self._pace if request["paced"] else Pace()
+        kind, name = str(request["kind"]), str(request["name"])
+        if kind == "echo":
+            return self._echo(request, int(name))
+        return self._candidate(request, Key.parse(name), pace, send=kind != "anchor")
+
+    def prepare(self, works: list[Work]) -> None:
+        """Compile what these pieces of work need and run each once."""
+        for work in works:
+            device_call(self.tier, work, self._communicator, Pace())()
+
+    def time(self, works: list[Work], *, seed: int, gap_ms: float) -> Times:
+        """One timed round; unpaced: a profile holds what this host takes, the pace is applied to it later."""
+        return time_round(
+            works,
+            lambda work: device_call(self.tier, work, self._communicator, Pace()),
+            device_terms,
+            seed=seed,
+            gap_ms=gap_ms,
+        )
+
+    # -- requests ---------------------------------------------------------------------------------------
+
+    def _candidate(self, request: Mapping[str, Any], key: Key, pace: Pace, *, send: bool) -> Observation:
+        """Head, DeviceTL, serialisation, call. With `send` false the edge works on a payload that it already has:
+        everything of the request but its payload on the link."""
+        tier = self.tier
+        started_ns = time.monotonic_ns()
+        if key.candidate == "device-only":
+            scores = np.asarray(tier.head(tier.last)(self._input))
+            head_ns = pace.stretch(started_ns)
+            return _observation(request, (started_ns, head_ns, head_ns, 0), None, 0, scores)
+        array: Any = codec.source(tier, key)
+        head_ns = shrunk_ns = started_ns
+        if key.candidate == "split":
+            tensor = tier.head(key.split or 0)(self._input)
+            array = np.asarray(tensor)
+            head_ns = shrunk_ns = pace.stretch(started_ns)
+            device_tl = tier.device_tl(key.split or 0, key.transfer_layer)
+            if device_tl is not None:
+                array = np.asarray(device_tl(tensor))
+                shrunk_ns = pace.stretch(head_ns)
+        payload = codec.serialize(key, array)
+        message = self._communicator.encode(payload, self._endpoint.parameters(key), request["request_id"])
+        handed_ns = pace.stretch(shrunk_ns)
+        if not send:
+            parameters = self._endpoint.parameters(key) | {"verb": "anchor"}
+            message = self._communicator.encode(b"\0", parameters, request["request_id"])
+        reply = self._communicator.send(message)
+        marks = (started_ns, head_ns, shrunk_ns, handed_ns)
+        return _observation(request, marks, reply, len(payload) if send else 1, reply.output)
+
+    def _echo(self, request: Mapping[str, Any], payload_bytes: int) -> Observation:
+        payload = bytes(payload_bytes)
+        started_ns = time.monotonic_ns()
+        message = self._communicator.encode(payload, {"verb": "echo"}, request["request_id"])
+        handed_ns = time.monotonic_ns()
+        reply = self._communicator.send(message)
+        marks = (started_ns, started_ns, started_ns, handed_ns)
+        return _observation(request, marks, reply, payload_bytes, reply.output)
+
+
+def device_call(tier: Tier, work: Work, communicator: Communicator, pace: Pace) -> Callable[[], list[int]]:
+    """A piece of device work, ready to run: it gives the clock readings head done, DeviceTL done, message encoded."""
+    if work.kind == "codec":
+        return _codec_call(tier, work.key or Key("edge-only"), communicator, pace)
+    slice_ = tier.block(work.start, work.end) if work.kind == "block" else tier.head(work.end)
+    x = tier.tensor(tier.input if work.start == 0 else tier.random(tier.shape(work.start)))
+
+    def run() -> list[int]:
+        started_ns = time.monotonic_ns()
+        np.asarray(slice_(x))
+        done_ns = pace.stretch(started_ns)
+        return [done_ns, done_ns, done_ns]
+
+    return run
+
+
+def device_terms(work: Work, started_ns: int, marks: list[int]) -> dict[str, float]:
+    """Clock readings of `device_call` as terms in ms."""
+    if work.kind == "codec":
+        return {"device_tl": (marks[1] - marks[0]) / 1e6, "serialize": (marks[2] - marks[1]) / 1e6}
+    return {"device": (marks[0] - started_ns) / 1e6}
+
+
+def _codec_call(tier: Tier, key: Key, communicator: Communicator, pace: Pace) -> Callable[[], list[int]]:
+    split = key.candidate == "split"
+    device_tl = tier.device_tl(key.split or 0, key.transfer_layer) if split else None
+    x: Any = tier.tensor(tier.random(tier.shape(key.split or 0))) if split else codec.source(tier, key)
+
+    def run() -> list[int]:
+        head_ns = time.monotonic_ns()
+        array = np.asarray(x if device_tl is None else device_tl(x))
+        shrunk_ns = pace.stretch(head_ns) if device_tl is not None else head_ns
+        communicator.encode(codec.serialize(key, array), {"verb": "infer", "candidate": str(key)}, "profile")
+        return [head_ns, shrunk_ns, pace.stretch(shrunk_ns)]
+
+    return run
+
+
+def _observation(
+    request: Mapping[str, Any],
+    marks: tuple[int, int, int, int],
+    reply: Reply | None,
+    payload_bytes: int,
+    scores: Any,
+) -> Observation:
+    started_ns, head_ns, shrunk_ns, handed_ns = marks
+    return Observation(
+        kind=str(request["kind"]),
+        name=str(request["name"]),
+        order=int(request["order"]),
+        request_id=str(request["request_id"]),
+        started_ns=started_ns,
+        head_ns=head_ns,
+        shrunk_ns=shrunk_ns,
+        handed_ns=handed_ns,
+        edge_ns=reply.edge_ns if reply else (),
+        parsed_ns=reply.parsed_ns if reply else head_ns,
+        payload_bytes=payload_bytes,
+        top_class=int(np.argmax(scores)),
+    )

@@ -1,0 +1,1 @@
+"""ScissionTL: fit, predictors, constraints, ranking (pure: NumPy and the standard library)."""

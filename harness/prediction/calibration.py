@@ -1,0 +1,98 @@
+"""From samples of anchors and echoes to a calibration: medians, and how much they scatter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from harness.prediction.link_theory import downlink_ms, uplink_ms
+from harness.prediction.profile import Calibration
+from harness.results.schema import Sample
+from netem.link import LinkSpec
+
+#: Terms of an anchor that belong to a tier; its network terms are those of a one-byte message and not used.
+ANCHOR_TERMS = ("device", "device_tl", "serialize", "deserialize", "edge_tl", "edge")
+#: Terms that the pace of an emulated board stretches.
+PACED_TERMS = ("device", "device_tl", "serialize")
+#: The standard error of a median of normal values is this times the standard deviation / sqrt(n).
+_MEDIAN_ERROR = 1.2533
+
+
+def calibrate(
+    anchors: Mapping[str, Sequence[Sample]],
+    echoes: Mapping[int, Sequence[Sample]],
+    *,
+    link: LinkSpec,
+    slowdown: float,
+    response_bytes: int,
+    fingerprint: dict[str, Any],
+) -> Calibration:
+    """Reduce samples to a calibration.
+
+    Args:
+        anchors: by candidate key, samples whose payload stayed off the link.
+        echoes: by payload bytes, samples without compute.
+        link: the link that the echoes crossed; its theory is taken off.
+        slowdown: the pace of the device while they were taken; taken off too.
+        response_bytes: what a response weighs.
+    """
+    anchor_ms = {
+        key: {
+            term: median(sample.terms[term] for sample in samples) / (slowdown if term in PACED_TERMS else 1.0)
+            for term in ANCHOR_TERMS
+            if term in samples[0].terms
+        }
+        for key, samples in anchors.items()
+    }
+    response_ms = downlink_ms(link, response_bytes)
+    echo_ms = {}
+    for size, samples in echoes.items():
+        theory_ms = float(uplink_ms(link, np.array([float(size)]))[0])
+        echo_ms[size] = {
+            "uplink_excess": median(sample.terms["uplink"] for sample in samples) - theory_ms,
+            "queue": median(sample.terms["queue"] for sample in samples),
+            "downlink_excess": median(sample.terms["downlink"] for sample in samples) - response_ms,
+        }
+    return Calibration(
+        fingerprint=fingerprint,
+        anchors=anchor_ms,
+        echoes=echo_ms,
+        other_ms=median(sample.other_ms for samples in echoes.values() for sample in samples),
+        response_bytes=response_bytes,
+        compute_spread=_compute_spread(anchors),
+        network_spread_ms=_network_spread_ms(echoes),
+    )
+
+
+def _compute_spread(anchors: Mapping[str, Sequence[Sample]]) -> float:
+    """Relative standard error of the median of an anchor's compute, the typical one."""
+    errors = []
+    for samples in anchors.values():
+        totals = [sample.terms.get("device", 0.0) + sample.terms.get("edge", 0.0) for sample in samples]
+        errors.append(_median_error(totals) / max(median(totals), 1e-9))
+    return float(median(errors)) if errors else 0.0
+
+
+def _network_spread_ms(echoes: Mapping[int, Sequence[Sample]]) -> float:
+    errors = []
+    for samples in echoes.values():
+        errors.append(_median_error([sample.terms["uplink"] + sample.terms["downlink"] for sample in samples]))
+    return float(median(errors)) if errors else 0.0
+
+
+def _median_error(values: Sequence[float]) -> float:
+    """Standard error of a median, from the interquartile range so that one outlier does not decide it."""
+    low, high = np.percentile(values, [25, 75])
+    return float(_MEDIAN_ERROR * (high - low) / 1.349 / np.sqrt(len(values)))
+
+
+def group(samples: Sequence[tuple[str, Sample]]) -> dict[str, list[Sample]]:
+    """Samples by name, in order."""
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for name, sample in samples:
+        groups[name].append(sample)
+    return dict(groups)

@@ -1,0 +1,162 @@
+"""The agent: the small process that runs on a device and answers a few verbs on a Unix socket.
+
+    python -m harness.testbed.agent --socket PATH
+
+Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
+
+    load      build the model, connect to the edge         {model, execution, threads, slowdown, edge_url, ...}
+    prepare   compile pieces of work                       {works, release_blocks}
+    time      one timed round over pieces of work          {works, seed, gap_ms}
+    run       planned requests, one answer each (stream)   {requests}
+    edge      hand a control verb on to the edge model     {verb, arguments}
+    describe  versions and what is loaded                  {}
+    stop      end the process                              {}
+
+TensorFlow is imported by `load`, never before. It runs nothing but these verbs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import asdict
+from typing import Any
+
+import grpc
+
+from harness.errors import HarnessError
+
+SERVICE = "scissionlite.Agent"
+UNARY = ("load", "prepare", "time", "edge", "describe", "stop")
+
+
+class Agent:
+    """The verbs. TensorFlow's objects live here, in the one process that imports it."""
+
+    def __init__(self) -> None:
+        self._runtime: Any = None
+        self._communicator: Any = None
+        self.stopped = threading.Event()
+
+    def load(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        from harness.dnn.zoo import ModelSpec
+        from harness.offloader.communicator import Communicator
+        from harness.offloader.device import DeviceRuntime, Pace
+        from harness.offloader.endpoint import MultiplexedEndpoint
+        from harness.profiling.tier import Tier
+
+        model = arguments["model"]
+        spec = ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()})
+        endpoint = MultiplexedEndpoint()
+        self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["timeout_s"])
+        tier = Tier(spec, threads=arguments["threads"], execution=arguments["execution"])
+        self._runtime = DeviceRuntime(tier, self._communicator, endpoint, Pace(arguments["slowdown"]))
+        server = self._communicator.wait_ready(arguments["ready_timeout_s"])
+        return {
+            "cuts": [asdict(cut) for cut in tier.cuts],
+            "last": tier.last,
+            "input_shape": list(spec.input_shape),
+            "pictures": self._picture_bytes(tier),
+            "server": server,
+        }
+
+    def prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        from harness.profiling.work import Work
+
+        self._runtime.prepare([Work.parse(text) for text in arguments["works"]])
+        if arguments.get("release_blocks"):
+            self._runtime.tier.release_blocks()
+        return {}
+
+    def time(self, arguments: dict[str, Any]) -> Any:
+        from harness.profiling.work import Work
+
+        works = [Work.parse(text) for text in arguments["works"]]
+        return self._runtime.time(works, seed=arguments["seed"], gap_ms=arguments["gap_ms"])
+
+    def run(self, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for request in arguments["requests"]:
+            yield self._runtime.run(request).as_dict()
+
+    def edge(self, arguments: dict[str, Any]) -> Any:
+        return self._communicator.control(arguments["verb"], arguments["arguments"])
+
+    def describe(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        versions = {"python": platform.python_version(), "grpc": grpc.__version__}
+        for name in ("tensorflow", "keras", "numpy"):
+            if name in sys.modules:
+                versions[name] = sys.modules[name].__version__
+        return {"versions": versions, "pid": os.getpid(), "affinity": sorted(os.sched_getaffinity(0))}
+
+    def stop(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        self.stopped.set()
+        return {}
+
+    def _picture_bytes(self, tier: Any) -> dict[str, int]:
+        """Bytes of the default picture in each wire format that may carry it."""
+        from harness.offloader import codec
+        from harness.results.schema import Key
+
+        keys = {name: Key("edge-only", None, "none", name) for name in ("float32", "uint8", "jpeg")}
+        return {name: len(codec.serialize(key, codec.source(tier, key))) for name, key in keys.items()}
+
+
+def _answering(verb: Callable[[dict[str, Any]], Any]) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            return json.dumps(verb(json.loads(request))).encode()
+        except Exception as error:
+            context.abort(*_status(error))
+            raise
+
+    return answer
+
+
+def _streaming(
+    verb: Callable[[dict[str, Any]], Iterator[Any]],
+) -> Callable[[bytes, grpc.ServicerContext], Any]:
+    def answer(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        try:
+            for item in verb(json.loads(request)):
+                yield json.dumps(item).encode()
+        except Exception as error:
+            context.abort(*_status(error))
+
+    return answer
+
+
+def _status(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """Errors of ours travel as their own name and line; anything else keeps its type."""
+    code = grpc.StatusCode.FAILED_PRECONDITION if isinstance(error, HarnessError) else grpc.StatusCode.INTERNAL
+    return code, f"{type(error).__name__}: {error}"
+
+
+def serve(socket_path: str) -> None:
+    """Serve until `stop`. Two workers: a control request to the edge may wait while the device works."""
+    agent = Agent()
+    handlers = {name: grpc.unary_unary_rpc_method_handler(_answering(getattr(agent, name))) for name in UNARY} | {
+        "run": grpc.unary_stream_rpc_method_handler(_streaming(agent.run))
+    }
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=2),
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    old_umask = os.umask(0o077)  # the socket is private to its user
+    server.add_insecure_port(f"unix:{socket_path}")
+    os.umask(old_umask)
+    server.start()
+    agent.stopped.wait()
+    server.stop(grace=0.2).wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m harness.testbed.agent", description=__doc__.splitlines()[0])
+    parser.add_argument("--socket", required=True, help="path of the Unix socket to serve on")
+    serve(parser.parse_args().socket)
