@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,7 +200,10 @@ def build(spec: ModelSpec) -> Any:
 
 def _load(model: Any, file: Path, spec: ModelSpec) -> None:
     try:
-        model.load_weights(file)
+        with warnings.catch_warnings():
+            # Printed once per layer before the one error that says it all.
+            warnings.filterwarnings("ignore", message="Skipping nested container")
+            model.load_weights(file)
     except Exception as error:  # Keras and h5py raise many types for a file that does not fit
         raise SpecError(
             f"model.weights: {str(file)!r} does not fit {spec.architecture} ({_first_line(error)}); "
