@@ -132,7 +132,7 @@ def run_cell(spec: Spec, folder: Path, runner: Runner | None = None) -> int:
         status |= {"status": kind, "error": _line(error), "exit_code": complain(error)}
         if kind == "failed":
             _log(folder, error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         report_crash(folder, error)
         status |= {"status": "failed", "error": _line(error), "exit_code": 1}
     _write_status(folder, status | {"started": started, "finished": _now()})

@@ -269,19 +269,27 @@ class Spec(Part):
     @classmethod
     def from_yaml(cls, text: str) -> Spec:
         """The inverse of `to_yaml`. Raises SpecError for anything that is not a spec."""
-        values = yaml.safe_load(text)
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SpecError(f"this is not a spec.yaml: {' '.join(str(error).split())}") from None
         if not isinstance(values, dict):
-            raise SpecError("this is not a spec.yaml: expected a mapping")
+            raise SpecError(f"this is not a spec.yaml: expected a mapping, got {type(values).__name__}")
         return cls.from_config({key: values[key] for key in values if key not in ("schema_version", "units")})
 
     def to_yaml(self) -> str:
         """The text of `spec.yaml`: `schema_version`, every key resolved, and a `units` block."""
         record = {"schema_version": SCHEMA_VERSION, **self.model_dump(mode="json"), "units": units()}
-        return str(yaml.dump(record, Dumper=_Dumper, sort_keys=False, default_flow_style=None))
+        return str(yaml.dump(record, Dumper=_Dumper, sort_keys=False, default_flow_style=False))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """PyYAML's safe dumper, libyaml's where it is built in (ten times faster)."""
+    """PyYAML's safe dumper, libyaml's where it is built in (ten times faster); lists on one line."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
 
 
 def units(part: type[Part] = Spec, prefix: str = "") -> dict[str, str]:

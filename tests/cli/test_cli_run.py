@@ -1,0 +1,193 @@
+"""run.py as a user types it: a process of its own, its exit code, its console, its folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.app import EXIT_CODES, combine
+from harness.spec import AVAILABLE_MODES, PROJECT, Spec
+
+FAKE = PROJECT / "tests" / "cli" / "fake_cell.py"
+ROOT_KEYS = list(Spec.model_fields)
+
+
+def call(script: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def status(folder: Path) -> dict[str, Any]:
+    record = json.loads((folder / "status.json").read_text())
+    assert isinstance(record, dict)
+    return record
+
+
+def calls(folder: Path) -> list[str]:
+    return (folder / "calls.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["bandwidth=-3"], ["bandwidth=-3", "above 0", "Mbit/s"]),
+        (["bandwidth=nan"], ["bandwidth=nan", "finite", "Mbit/s"]),
+        (["latency=abc"], ["latency=abc", "number", "ms"]),
+        (["measure.samples=0"], ["measure.samples=0", "at least 1"]),
+        (["model=densnet169"], ["model=densnet169", "did you mean 'densenet169'?"]),
+        (["bandwith=30"], ["unknown key 'bandwith'", "did you mean 'bandwidth'?"]),
+        (["+nothing.like=this"], ["unknown key 'nothing'"]),
+        (["measure.sampels=3"], ["unknown key 'measure.sampels'", "did you mean 'measure.samples'?"]),
+        (["mode=train"], ["mode=train", "not available", *AVAILABLE_MODES]),
+        (["bandwidth=30,60"], ["bandwidth=30,60", "-m"]),
+        (["bandwidth"], ["cannot read the argument 'bandwidth'", "key=value"]),
+        (["bandwidth=[30"], ["cannot read the argument"]),
+        (["bandwidth=${nowhere}"], ["bandwidth cannot be resolved", "nowhere"]),
+        (["hydra/launcher=joblib"], ["hydra/launcher=joblib", "basic"]),
+        (["model=3"], ["group=option"]),
+        (["-m", "bandwidth=30,-60"], ["bandwidth=-60", "above 0"]),
+        (["-m", "model=densenet169,resnt101"], ["model=resnt101", "did you mean 'resnet101'?"]),
+        (["-m", "--run"], ["Only one of"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_spec_is_one_line_and_exit_code_2_and_nothing_made(
+    tmp_path: Path, arguments: list[str], parts: list[str]
+) -> None:
+    done = call(PROJECT / "run.py", tmp_path, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert [part for part in parts if part not in done.stderr] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_explains_keys_groups_modes_and_exit_codes(tmp_path: Path) -> None:
+    done = call(PROJECT / "run.py", tmp_path, "--help")
+    assert done.returncode == 0
+    assert [key for key in ROOT_KEYS if f"  {key} " not in done.stdout] == []
+    for part in ("Mbit/s", "ms", "iiot, local", "Exit codes", "-m bandwidth=30,60", *AVAILABLE_MODES):
+        assert part in done.stdout
+    missing = done.stdout.split("Not available in this version:")[1].splitlines()[0]
+    assert [mode for mode in AVAILABLE_MODES if mode in missing] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", [["--cfg", "job"], ["--info", "defaults"], ["--hydra-help"], ["--version"]])
+def test_the_flags_of_hydra_work_and_make_nothing(tmp_path: Path, flags: list[str]) -> None:
+    done = call(PROJECT / "run.py", tmp_path, *flags)
+    assert done.returncode == 0
+    assert done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("bandwidth", "code", "kind", "verdict"),
+    [
+        (10, 0, "ok", "pass"),
+        (11, 3, "ok", "fail"),
+        (12, 4, "ok", "inconclusive"),
+        (13, 0, "ok", None),
+        (20, 1, "failed", None),
+        (21, 1, "failed", None),
+        (22, 130, "interrupted", None),
+        (23, 130, "interrupted", None),
+        (24, 2, "invalid", None),
+        (25, 3, "ok", "fail"),
+        (26, 1, "failed", None),
+    ],
+)
+def test_a_run_ends_with_the_code_of_its_cell_and_a_status(
+    tmp_path: Path, bandwidth: int, code: int, kind: str, verdict: str | None
+) -> None:
+    done = call(FAKE, tmp_path, f"bandwidth={bandwidth}", "hydra.run.dir=cell")
+    record = status(tmp_path / "cell")
+    assert done.returncode == code
+    assert (record["status"], record["verdict"], record["exit_code"]) == (kind, verdict, code)
+    assert record["started"] <= record["finished"]
+    assert done.stdout.splitlines() == ["results: cell"]
+    assert len(done.stderr.splitlines()) == (0 if record["error"] is None else 1)
+    assert (tmp_path / "cell" / "error.log").exists() == (kind == "failed")
+    assert yaml.safe_load((tmp_path / "cell" / "spec.yaml").read_text())["bandwidth"] == bandwidth
+
+
+def test_a_run_goes_below_outputs_by_default(tmp_path: Path) -> None:
+    assert call(FAKE, tmp_path, "bandwidth=10").returncode == 0
+    (folder,) = (tmp_path / "outputs" / "densenet169").iterdir()
+    assert status(folder)["status"] == "ok"
+
+
+def test_the_sweep_of_the_design_runs_a_cell_for_each_value(tmp_path: Path) -> None:
+    done = call(FAKE, tmp_path, "-m", "bandwidth=30,60", "model=densenet169")
+    assert done.returncode == 0, done.stderr
+    assert calls(tmp_path) == ["30 0", "60 0"]
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert not (tmp_path / "multirun").exists()
+    for name in ("results.csv", "summary.json", "report.html", "junit.xml"):
+        assert (sweep / name).exists()
+    assert {status(sweep / cell)["status"] for cell in ("0", "1")} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("bandwidths", "code", "started"),
+    [("10,12", 4, 2), ("12,11,10", 3, 3), ("11,20,10", 1, 3), ("21,24,10", 2, 3), ("10,22,11", 130, 2)],
+)
+def test_a_sweep_ends_with_the_combined_code_and_is_gathered_all_the_same(
+    tmp_path: Path, bandwidths: str, code: int, started: int
+) -> None:
+    done = call(FAKE, tmp_path, "-m", f"bandwidth={bandwidths}", "hydra.sweep.dir=sweep")
+    assert done.returncode == code, done.stderr
+    assert len(calls(tmp_path)) == started
+    assert (tmp_path / "sweep" / "results.csv").exists()
+    assert (tmp_path / "sweep" / "junit.xml").exists()
+
+
+def test_a_sweep_started_again_keeps_finished_cells_and_redoes_the_rest(tmp_path: Path) -> None:
+    sweep = ["-m", "bandwidth=10,11,20", "hydra.sweep.dir=sweep"]
+    assert call(FAKE, tmp_path, *sweep).returncode == 1
+    first = status(tmp_path / "sweep" / "0")
+    again = call(FAKE, tmp_path, *sweep)
+    assert again.returncode == 1
+    assert calls(tmp_path) == ["10 0", "11 0", "20 0", "20 0"]
+    assert status(tmp_path / "sweep" / "0") == first
+    assert "kept: sweep/0" in again.stdout
+
+    assert call(FAKE, tmp_path, *sweep[:1], "bandwidth=10,11", sweep[2], "seed=1").returncode == 1
+    assert calls(tmp_path)[4:] == ["10 1", "11 1"]
+
+
+def test_a_single_run_always_runs_anew_and_leaves_no_older_records(tmp_path: Path) -> None:
+    assert call(FAKE, tmp_path, "bandwidth=10", "hydra.run.dir=cell").returncode == 0
+    (tmp_path / "cell" / "splits.csv").write_text("of an earlier run")
+    (tmp_path / "cell" / "notes.txt").write_text("the user's own")
+    assert call(FAKE, tmp_path, "bandwidth=10", "hydra.run.dir=cell").returncode == 0
+    assert len(calls(tmp_path)) == 2
+    assert not (tmp_path / "cell" / "splits.csv").exists()
+    assert (tmp_path / "cell" / "notes.txt").exists()
+
+
+@given(st.lists(st.integers(0, 255) | st.sampled_from(EXIT_CODES)))
+def test_the_combined_code_is_the_first_that_applies(codes: list[int]) -> None:
+    combined = combine(codes)
+    ranks = [EXIT_CODES.index(code) if code in EXIT_CODES else EXIT_CODES.index(1) for code in codes]
+    assert EXIT_CODES.index(combined) == min(ranks, default=EXIT_CODES.index(0))
+
+
+def test_the_exit_codes_come_in_the_order_of_the_design() -> None:
+    assert EXIT_CODES == (130, 2, 1, 3, 4, 0)
