@@ -8,15 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import Field as Constrained
 from pydantic import ValidationError, field_validator
 
 from harness.errors import SpecError
 from harness.results.schema import SCHEMA_VERSION
-from harness.spec.fields import PROJECT, Cut, Cuts, Names, Part, as_part, field, nearest, options
+from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
+from harness.spec.sections import (
+    Communicator,
+    Constraints,
+    Dataset,
+    Gate,
+    Hardware,
+    Link,
+    Measure,
+    Model,
+    Predictor,
+    Profile,
+    Report,
+    TransferLayer,
+    WireFormat,
+)
 
 Mode = Literal[
     "validate",
@@ -33,170 +47,6 @@ Mode = Literal[
 ]
 #: The modes that this version has; the only place that says so.
 AVAILABLE_MODES: tuple[Mode, ...] = ("validate", "measure", "profile", "predict")
-
-
-class Model(Part):
-    """The network (`conf/model`)."""
-
-    name: str = field("name in the zoo", min_length=1)
-    architecture: str = field("class of Keras Applications", min_length=1)
-    input_shape: Annotated[tuple[int, int, int], Constrained(strict=False)] = field(
-        "height, width and channels of the input picture", "pixels"
-    )
-    preprocessing: Literal["tf", "torch", "caffe"] = field("how a picture becomes the input tensor")
-    weights: str | None = field("null (random, from the seed), imagenet, or a weights file")
-    landmarks: Cuts = field("cuts that are always measured: Keras indices of the last device layer")
-
-
-class Tier(Part):
-    """Where one tier computes."""
-
-    cpu: int = field("core that the tier is pinned to", ge=0, le=1023)
-    threads: int = field("TensorFlow threads", ge=1, le=256)
-
-
-class Device(Tier):
-    """The IIoT device."""
-
-    slowdown: float = field("times slower than the host; above 1 the agent waits", ge=1, le=1000)
-
-
-class Edge(Tier):
-    """The edge server."""
-
-    endpoint: Literal["multiplexed"] = field("how the edge is asked for a tail")
-
-
-class Hardware(Part):
-    """The two tiers (`conf/hardware`)."""
-
-    name: str = field("name of the pair", min_length=1)
-    kind: Literal["local"] = field("where the tiers live")
-    emulated: bool = field("true when the device only imitates a slower board; every result says so")
-    device: Device
-    edge: Edge
-
-
-class Tcp(Part):
-    """TCP policy of both ends."""
-
-    congestion_control: Literal["cubic", "reno"] = field("set by route metric in both namespaces")
-    slow_start_after_idle: bool = field("false: an idle connection keeps its window")
-    warmup_transfers: int = field("transfers that open a connection's window", ge=0, le=1000)
-    warmup_bytes: int = field("size of each of them", "bytes", ge=0, le=100_000_000)
-
-
-class Link(Part):
-    """What lies between the tiers (`conf/link`); the uplink's rate and the RTT are the root keys."""
-
-    name: Literal["static"] = field("kind of link")
-    downlink: float = field("rate from edge to device", "Mbit/s", gt=0, le=100_000)
-    backend: Literal["auto", "netem", "relay"] = field("what delays the packets; auto tries netem first")
-    mtu: int = field("largest IP packet", "bytes", ge=576, le=9000)
-    queue_bytes: int | None = field(
-        "queue in front of the uplink; null: as the backend sizes it", "bytes", ge=1
-    )
-    tcp: Tcp
-    tolerance: float = field("by how much the probed link may be off", "fraction", gt=0, le=1)
-
-
-class TransferLayer(Part):
-    """The transfer layer in the cut (`conf/transfer_layer`)."""
-
-    name: str = field("name in the registry", min_length=1)
-
-
-class WireFormat(Part):
-    """How the tensor at the cut is encoded (`conf/wire_format`)."""
-
-    name: str = field("name in the registry", min_length=1)
-    quality: int | None = field("libjpeg quality; null where the format has none", ge=1, le=95, default=None)
-
-
-class Communicator(Part):
-    """How a request crosses the link (`conf/communicator`)."""
-
-    name: Literal["grpc"] = field("protocol")
-    timeout_s: float = field("longest wait for one response", "s", gt=0, le=3600)
-
-
-class Predictor(Part):
-    """What fills `predicted_ms` (`conf/predictor`)."""
-
-    name: Literal["calibrated", "paper"] = field("predictor")
-
-
-class Profile(Part):
-    """How a tier is profiled (`conf/profile`)."""
-
-    execution: Literal["compiled", "eager"] = field("tf.function, or layer by layer as published")
-    rounds: int = field("timed rounds", ge=1, le=10_000)
-    warmup: int = field("rounds thrown away before them", ge=0, le=1000)
-    anchors: int = field("cuts at which whole heads and tails are timed", ge=1, le=100)
-    dir: str = field("folder of the cached profiles; a relative one is meant from the project", min_length=1)
-    refresh: bool = field("true: profile again even if the cache has it")
-
-
-class Measure(Part):
-    """What is measured (`conf/measure`)."""
-
-    samples: int = field("requests per candidate", ge=1, le=100_000)
-    warmup: int = field("rounds thrown away before them", ge=0, le=1000)
-    splits: Literal["spread", "all", "scission"] | Cuts = field("which cuts, e.g. [1,51,139]")
-    spread: int = field("cuts that `spread` takes, from the first to the last", ge=2, le=1000)
-    transfer_layers: Names = field("transfer layers measured at every chosen cut, e.g. [maxpool,none]")
-    landmarks_none: bool = field(
-        "also measure `none` (original Scission) at the landmarks and at the best cut predicted for it"
-    )
-    baselines: bool = field("also measure device-only and edge-only")
-    timeout_s: float = field("longest wait for one request", "s", gt=0, le=3600)
-
-    @field_validator("transfer_layers")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        allowed = options("transfer_layer")
-        for name in names:
-            if name not in allowed:
-                raise ValueError(
-                    f"no transfer layer {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
-                )
-        return names
-
-
-class Dataset(Part):
-    """What the requests carry (`conf/dataset`)."""
-
-    name: Literal["photograph"] = field("source of the input pictures")
-
-
-class Constraints(Part):
-    """What the user rules out (`conf/constraints`)."""
-
-    min_split: int = field("least number of cuts that stay on the device; 0: no constraint", ge=0, le=10_000)
-
-
-class Gate(Part):
-    """When the prediction has failed (`conf/gate`); null: not judged."""
-
-    name: str = field("name of the set of tolerances", min_length=1)
-    enabled: bool = field("false: no verdict")
-    max_mape: float | None = field("mean |error| of `predicted_ms`", "fraction", gt=0, le=10)
-    max_forecast_mape: float | None = field("mean |error| of `forecast_ms`", "fraction", gt=0, le=10)
-    network_relative: float = field(
-        "network time off the link formula, relative part", "fraction", ge=0, le=10
-    )
-    network_absolute_ms: float = field("the same, absolute part", "ms", ge=0, le=10_000)
-    max_other_share: float = field("share of a request that no term explains", "fraction", gt=0, le=1)
-    selftest: bool = field("true: plant faults and see the gate turn red")
-
-
-class Report(Part):
-    """The figures (`conf/report`)."""
-
-    formats: Annotated[tuple[Literal["svg", "png", "pdf"], ...], Constrained(strict=False)] = field(
-        "file formats of the figures"
-    )
-    dpi: int = field("resolution of bitmaps", "dots per inch", ge=30, le=1200)
 
 
 class Spec(Part):
