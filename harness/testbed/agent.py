@@ -54,7 +54,7 @@ class Agent:
         model = arguments["model"]
         spec = ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()})
         endpoint = MultiplexedEndpoint()
-        self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["timeout_s"])
+        self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
         tier = Tier(spec, threads=arguments["threads"], execution=arguments["execution"])
         self._runtime = DeviceRuntime(tier, self._communicator, endpoint, Pace(arguments["slowdown"]))
         server = self._communicator.wait_ready(arguments["ready_timeout_s"])

@@ -1,0 +1,116 @@
+"""One cell from its spec to its records: predict, bring the testbed up, profile, measure, validate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cell.forecasting import fill, forecast
+from harness.profiling.cache import ProfileCache
+from harness.results.records import CellWriter
+from harness.spec import Spec
+
+if TYPE_CHECKING:
+    from harness.report.progress import Steps
+    from harness.testbed.local import LocalTestbed
+
+
+def run(spec: Spec, folder: Path) -> str | None:
+    """Run one cell into `folder`; its verdict, None where the mode has none.
+
+    Raises:
+        HarnessError: of the kind that says what failed; what was measured until then is on disk.
+    """
+    modes = {"predict": _predict, "profile": _profile, "measure": _measure, "validate": _measure}
+    return modes[spec.mode](spec, folder)
+
+
+def _predict(spec: Spec, folder: Path) -> None:
+    """Re-rank from cached profiles: no TensorFlow, no link. `predicted_ms` is the forecast."""
+    from harness.cell.outcome import headline, title
+    from harness.prediction.predictors import fit
+    from harness.report import console
+    from harness.testbed.link import link_spec
+    from harness.validation.statistics import summarise
+
+    profiles = ProfileCache(spec).require()
+    link = link_spec(spec)
+    rows = forecast(spec, profiles, link)
+    fill(rows, fit(profiles), link, spec, "predicted_ms")
+    with CellWriter(folder) as writer:
+        writer.splits(rows)
+        writer.summary({**summarise(rows, [], min_split=spec.constraints.min_split), **headline(spec), "verdict": None})
+    console.print_forecast(rows, min_split=spec.constraints.min_split, title=f"Forecast: {title(spec)}")
+
+
+def _profile(spec: Spec, folder: Path) -> None:
+    from harness.cell.measuring import CellRunner
+    from harness.cell.outcome import headline
+    from harness.report.progress import Steps
+    from harness.testbed.local import LocalTestbed
+
+    with CellWriter(folder) as writer, Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
+        loaded = _load(bed, steps)
+        rows = forecast(spec, CellRunner(spec, bed, loaded, steps).profiles(), bed.link)
+        writer.splits(rows)
+        writer.summary({**headline(spec), "verdict": None})
+        writer.environment(_environment(bed))
+    _show_forecast(spec, rows)
+
+
+def _measure(spec: Spec, folder: Path) -> str | None:
+    """Forecast, measure, compare. What fails half-way leaves the forecast and the samples so far."""
+    from harness.cell import outcome
+    from harness.cell.measuring import CellRunner
+    from harness.report.progress import Steps
+    from harness.testbed import host
+    from harness.testbed.local import LocalTestbed
+
+    with CellWriter(folder) as writer:
+        with Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
+            loaded = _load(bed, steps)
+            steps("probing the link", 0.0)
+            probed = bed.probe()
+            runner = CellRunner(spec, bed, loaded, steps)
+            profiles = runner.profiles()
+            rows = forecast(spec, profiles, bed.link)
+            writer.splits(rows)  # written down before anything is measured
+            environment = _environment(bed) | {"link": probed.as_dict()}
+            writer.environment(environment)
+            steps.pause()
+            _show_forecast(spec, rows)
+            steps.resume()
+            measured = runner.measure(profiles, rows, writer)
+            environment |= {"load_after": host.load(), "relay": bed.applied.relay_statistics()}
+            writer.environment(environment)
+        facts = {"requested": probed.requested, "achieved": probed.achieved, "backend": probed.backend}
+        verdict = outcome.validate(spec, profiles, bed.link, rows, measured, facts, writer)
+    outcome.report(spec, folder)
+    return verdict
+
+
+def _load(bed: LocalTestbed, steps: Steps) -> dict[str, Any]:
+    steps("loading the model on both tiers", 0.0)
+    loaded = bed.load()
+    steps("loading the model on both tiers", 1.0)
+    return loaded
+
+
+def _show_forecast(spec: Spec, rows: list[Any]) -> None:
+    from harness.cell.outcome import title
+    from harness.report import console
+
+    console.print_forecast(rows, min_split=spec.constraints.min_split, title=f"Forecast: {title(spec)}")
+
+
+def _environment(bed: LocalTestbed) -> dict[str, Any]:
+    from harness.testbed import host
+
+    return {
+        **host.describe(),
+        "load_before": host.load(),
+        "server": bed.server,
+        "agent": bed.agent.call("describe"),
+        "testbed": bed.applied.as_dict(),
+        "link_spec": bed.link.as_dict(),
+    }

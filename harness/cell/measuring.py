@@ -1,0 +1,183 @@
+"""The part of a cell that needs a testbed: profiles where the cache has none, then the requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.cell.forecasting import predicted_best, ranked_layers
+from harness.offloader.runner import Request, Runner, anchor, echo, measure
+from harness.prediction.calibration import calibrate
+from harness.prediction.profile import Calibration, Profiles, TierProfile
+from harness.prediction.selection import anchor_keys, measured_keys
+from harness.profiling.cache import ProfileCache
+from harness.profiling.profiler import Advance, prepare_both, profile_tiers
+from harness.profiling.work import Work
+from harness.results.records import CellWriter
+from harness.results.schema import Key, Row, Sample
+from harness.spec import Spec
+from harness.testbed.local import LocalTestbed
+
+#: Echoes without compute that calibrate what gRPC and the server add; sizes that no candidate has.
+ECHO_BYTES = (2_000, 60_000, 400_000)
+#: 1,000 class scores, the edge's clock readings, and their Protobuf framing.
+RESPONSE_BYTES = 4_150
+#: Rounds of whole heads and tails behind a forecast: their median then stands to about 1 % (measured).
+CALIBRATION_ROUNDS = 6
+#: Warm-up rounds before them, at the host's own pace.
+CALIBRATION_WARMUP = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the requests of a cell gave.
+
+    samples: of the measured candidates, in the order in which they ran.
+    calibration: of the anchors and echoes interleaved with them.
+    keys: the measured candidates.
+    """
+
+    samples: list[Sample]
+    calibration: Calibration
+    keys: list[Key]
+
+
+class CellRunner:
+    """Profiles and measures one cell on one testbed.
+
+    Args:
+        bed: entered and loaded.
+        loaded: what its `load` said.
+        advance: told (what is being done, share of it done).
+    """
+
+    def __init__(self, spec: Spec, bed: LocalTestbed, loaded: dict[str, object], advance: Advance) -> None:
+        self._spec = spec
+        self._bed = bed
+        self._loaded = loaded
+        self._advance = advance
+        self._cache = ProfileCache(spec)
+        timeout_s = min(spec.communicator.timeout_s, spec.measure.timeout_s)
+        self._runner = Runner(bed.agent, bed.trace, request_timeout_s=timeout_s)
+        self._warmed = False
+
+    def profiles(self) -> Profiles:
+        """From the cache where it has them; what is missing is measured and kept."""
+        spec = self._spec
+        tiers = None if spec.profile.refresh else self._cache.tiers()
+        if tiers is None:
+            tiers = profile_tiers(
+                self._bed.agent,
+                self._loaded,
+                self._cache.fingerprints,
+                transfer_layers=ranked_layers(spec),
+                rounds=spec.profile.rounds,
+                warmup=spec.profile.warmup,
+                seed=spec.seed,
+                advance=self._advance,
+            )
+            self._cache.keep(*tiers)
+        calibration = None if spec.profile.refresh else self._cache.calibration()
+        if calibration is None:
+            calibration = self._calibration(tiers[0])
+            self._cache.keep(calibration)
+        return Profiles(*tiers, calibration)
+
+    def measure(self, profiles: Profiles, rows: Sequence[Row], writer: CellWriter) -> Measured:
+        """Measure a chosen part of `rows`, anchors and echoes interleaved; each sample is written as it comes."""
+        spec = self._spec
+        anchors = self._anchor_keys(profiles.device)
+        keys = measured_keys(
+            rows,
+            splits=spec.measure.splits,
+            spread=spec.measure.spread,
+            transfer_layers=spec.measure.transfer_layers,
+            landmarks=spec.model.landmarks,
+            landmarks_none=spec.measure.landmarks_none,
+            baselines=spec.measure.baselines,
+            best=predicted_best(rows, spec),
+            anchors=anchors,
+        )
+        requests = [measure(key) for key in keys] + self._calibrating(anchors)
+        self._prepare([*keys, *anchors], "compiling heads and tails")
+        self._warm(requests, spec.measure.warmup)
+        samples: list[Sample] = []
+        others: list[tuple[Request, Sample]] = []
+        total = len(requests) * spec.measure.samples
+        running = self._runner.rounds(requests, spec.measure.samples, seed=spec.seed)
+        for done, (request, sample) in enumerate(running, start=1):
+            if request.kind == "measure":
+                samples.append(sample)
+                writer.samples(sample)
+            else:
+                others.append((request, sample))
+            self._advance("measuring", done / total)
+        return Measured(samples, self._reduce(others), keys)
+
+    # -- calibration ------------------------------------------------------------------------------------
+
+    def _calibration(self, device: TierProfile) -> Calibration:
+        anchors = self._anchor_keys(device)
+        requests = self._calibrating(anchors)
+        self._prepare(anchors, "compiling anchors")
+        self._warm(requests, CALIBRATION_WARMUP)
+        observed: list[tuple[Request, Sample]] = []
+        total = len(requests) * CALIBRATION_ROUNDS
+        for pair in self._runner.rounds(requests, CALIBRATION_ROUNDS, seed=self._spec.seed):
+            observed.append(pair)
+            self._advance("calibrating on anchors", len(observed) / total)
+        return self._reduce(observed)
+
+    def _anchor_keys(self, device: TierProfile) -> list[Key]:
+        spec = self._spec
+        return anchor_keys(
+            device,
+            count=spec.profile.anchors,
+            transfer_layer=spec.transfer_layer.name,
+            avoid=spec.model.landmarks,
+        )
+
+    def _calibrating(self, anchors: Iterable[Key]) -> list[Request]:
+        return [anchor(key) for key in anchors] + [echo(size) for size in ECHO_BYTES]
+
+    def _reduce(self, observed: Sequence[tuple[Request, Sample]]) -> Calibration:
+        anchors: dict[str, list[Sample]] = {}
+        echoes: dict[int, list[Sample]] = {}
+        for request, sample in observed:
+            if request.kind == "anchor":
+                anchors.setdefault(request.name, []).append(sample)
+            else:
+                echoes.setdefault(int(request.name), []).append(sample)
+        return calibrate(
+            anchors,
+            echoes,
+            link=self._bed.link,
+            slowdown=self._spec.hardware.device.slowdown,
+            response_bytes=RESPONSE_BYTES,
+            fingerprint=self._cache.calibration_fingerprint,
+        )
+
+    # -- before the clock runs --------------------------------------------------------------------------
+
+    def _prepare(self, keys: Sequence[Key], what: str) -> None:
+        """Compile the slices of these candidates on both tiers, so that none is compiled while timed."""
+        last = int(str(self._loaded["last"]))
+        heads = {key.split or last for key in keys if key.candidate != "edge-only"}
+        tails = {key.split or 0 for key in keys if key.candidate != "device-only"}
+        codecs = [str(Work.codec(key)) for key in keys if key.candidate != "device-only"]
+        prepare_both(
+            self._bed.agent,
+            [str(Work.head(cut)) for cut in sorted(heads)] + codecs,
+            [str(Work.tail(cut)) for cut in sorted(tails)] + codecs,
+            lambda share: self._advance(what, share),
+        )
+
+    def _warm(self, requests: Sequence[Request], rounds: int) -> None:
+        """Open the connection's window, then run everything `rounds` times: the last time at the device's pace,
+        the others without its waits."""
+        tcp = self._spec.link.tcp
+        if tcp.warmup_transfers:
+            self._runner.warm([echo(tcp.warmup_bytes)] * tcp.warmup_transfers)
+        for number in range(rounds):
+            self._runner.warm(requests, paced=number == rounds - 1)
+            self._advance("warming up", (number + 1) / rounds)

@@ -1,0 +1,93 @@
+"""What a cell came to: predictions fitted on the interleaved anchors, statistics, verdict, report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.cell.forecasting import fill
+from harness.cell.measuring import RESPONSE_BYTES, Measured
+from harness.prediction import predictors
+from harness.prediction.link_theory import request_ms
+from harness.prediction.profile import Profiles
+from harness.report import console
+from harness.report.cell import write_report
+from harness.results.records import CellWriter
+from harness.results.schema import Row
+from harness.spec import Spec
+from harness.validation import gate, statistics
+from netem.link import LinkSpec
+
+
+def title(spec: Spec) -> str:
+    """What was run, in words."""
+    emulated = f", device emulated {spec.hardware.device.slowdown:g} x slower" if spec.hardware.emulated else ""
+    return (
+        f"{spec.model.name} on {spec.hardware.name}{emulated}, "
+        f"{spec.bandwidth:g} Mbit/s up, {spec.latency:g} ms round trip"
+    )
+
+
+def headline(spec: Spec) -> dict[str, Any]:
+    """The part of a summary that only the spec decides."""
+    return {
+        "title": title(spec),
+        "model": spec.model.name,
+        "hardware": spec.hardware.name,
+        "emulated": spec.hardware.emulated,
+        "slowdown": spec.hardware.device.slowdown,
+        "weights": spec.model.weights or f"random, seed {spec.seed}",
+        "predictor": spec.predictor.name,
+        "selftest": None,
+        "unavailable_terms": [],
+    }
+
+
+def command() -> str:
+    """The command line that runs this again."""
+    return shlex.join(["python", *sys.argv])
+
+
+def validate(
+    spec: Spec,
+    profiles: Profiles,
+    link: LinkSpec,
+    rows: Sequence[Row],
+    measured: Measured,
+    facts: dict[str, Any],
+    writer: CellWriter,
+) -> str | None:
+    """Fill `predicted_ms` and the measured columns, write `splits.csv` and `summary.json`, print, judge.
+
+    Args:
+        facts: `link` of the summary (requested, achieved, backend).
+
+    Returns:
+        The verdict; None in mode=measure, or where the gate is off.
+    """
+    fill(rows, predictors.fit(profiles, measured.calibration), link, spec, "predicted_ms")
+    statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
+    summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)
+    summary |= headline(spec) | {"link": facts}
+    theory_ms = {
+        row.key: request_ms(link, row.payload_bytes, RESPONSE_BYTES)
+        for row in rows
+        if row.payload_bytes is not None and row.measured_ms is not None
+    }
+    if spec.mode == "validate":
+        judged = gate.judge(rows, measured.samples, summary, spec.gate, network_theory_ms=theory_ms)
+        summary |= {"verdict": judged.verdict, "reasons": list(judged.reasons)}
+    else:
+        summary |= {"verdict": None, "reasons": []}
+    writer.splits(rows)
+    writer.summary(summary)
+    console.print_final(rows, summary, title=title(spec))
+    return summary["verdict"] if isinstance(summary["verdict"], str) else None
+
+
+def report(spec: Spec, folder: Path) -> None:
+    """Figure and `report.html`, from what is on disk."""
+    write_report(folder, title=title(spec), command=command(), formats=spec.report.formats, dpi=spec.report.dpi)

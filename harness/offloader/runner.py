@@ -1,0 +1,98 @@
+"""Runs planned requests through the agent, joins the two sides' clocks, and hands out samples as they come."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.errors import DeviceError
+from harness.offloader.observation import Observation, ServerTimes, sample_of
+from harness.results.schema import Key, Sample
+
+
+@dataclass(frozen=True)
+class Request:
+    """One planned request: `measure` or `anchor` with a candidate's key, or `echo` with payload bytes."""
+
+    kind: str
+    name: str
+
+
+class Agent(Protocol):
+    """What the runner needs of an agent's client."""
+
+    def run(self, requests: Sequence[dict[str, Any]], timeout_s: float) -> Iterator[dict[str, Any]]: ...
+
+
+class ServerTrace(Protocol):
+    """What the runner needs of the server's own clock readings."""
+
+    def times(self, request_id: str) -> ServerTimes: ...
+
+    def discard(self) -> None: ...
+
+
+def measure(key: Key) -> Request:
+    return Request("measure", str(key))
+
+
+def anchor(key: Key) -> Request:
+    return Request("anchor", str(key))
+
+
+def echo(payload_bytes: int) -> Request:
+    return Request("echo", str(payload_bytes))
+
+
+class Runner:
+    """Plans rounds and runs them; `order` counts through everything that one runner ran."""
+
+    def __init__(self, agent: Agent, trace: ServerTrace, *, request_timeout_s: float) -> None:
+        self._agent = agent
+        self._trace = trace
+        self._timeout_s = request_timeout_s
+        self._orders = itertools.count()
+
+    def warm(self, requests: Sequence[Request], *, paced: bool = False) -> None:
+        """Run requests once and forget what they took: first calls compile, fill caches, open windows."""
+        planned = [self._planned(request, paced=paced) for request in requests]
+        for _ in self._agent.run(planned, self._timeout_s * len(planned)):
+            pass
+        self._trace.discard()
+
+    def rounds(
+        self, requests: Sequence[Request], count: int, *, seed: int, paced: bool = True
+    ) -> Iterator[tuple[Request, Sample]]:
+        """Run every request `count` times, each round in an order of its own, and yield each sample.
+
+        Raises:
+            DeviceError, EdgeError: a request failed, or the device answered fewer than were planned.
+        """
+        shuffler = random.Random(seed)
+        plan: list[Request] = []
+        for _ in range(count):
+            block = list(requests)
+            shuffler.shuffle(block)
+            plan += block
+        planned = [self._planned(request, paced=paced) for request in plan]
+        answered = 0
+        for request, answer in zip(plan, self._agent.run(planned, self._timeout_s * len(planned) + 60.0), strict=False):
+            observation = Observation.from_dict(answer)
+            server = self._trace.times(observation.request_id) if observation.sent else None
+            answered += 1
+            yield request, sample_of(observation, server)
+        if answered != len(plan):
+            raise DeviceError(f"the device answered {answered} of {len(plan)} requests")
+
+    def _planned(self, request: Request, *, paced: bool) -> dict[str, Any]:
+        order = next(self._orders)
+        return {
+            "kind": request.kind,
+            "name": request.name,
+            "order": order,
+            "request_id": f"{request.kind}-{order}",
+            "paced": paced,
+        }

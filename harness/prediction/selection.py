@@ -1,0 +1,113 @@
+"""Which cuts are anchors, and which candidates are measured (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.errors import SpecError
+from harness.prediction.blocks import fine_cumulative_ms
+from harness.prediction.candidates import INPUT_FORMATS
+from harness.prediction.profile import TierProfile
+from harness.results.schema import Key, Row
+
+#: Ranked at every cut in every run: original Scission, and the paper's transfer layer.
+RANKED = ("none", "maxpool")
+
+
+def anchor_keys(profile: TierProfile, *, count: int, transfer_layer: str, avoid: Sequence[int]) -> list[Key]:
+    """What is run whole to calibrate: the model on each tier, and heads and tails at `count` + 2 cuts.
+
+    The cuts lie evenly in the device's compute time, the first and the last possible one included, and are none
+    of `avoid` (cuts that will be measured for certain): what is predicted is not what was fitted.
+    """
+    possible = _possible(profile, transfer_layer)
+    time_ms = fine_cumulative_ms(profile)
+    position = {cut.index: place for place, cut in enumerate(profile.cuts)}
+    free = [index for index in possible if index not in avoid] or possible
+    wanted = np.linspace(0, time_ms[position[free[-1]]], count + 2)
+    chosen = {min(free, key=lambda index: abs(float(time_ms[position[index]]) - float(at))) for at in wanted}
+    keys = [Key("device-only"), *(Key("edge-only", None, "none", name) for name in INPUT_FORMATS)]
+    return keys + [Key("split", index, transfer_layer) for index in sorted(chosen)]
+
+
+def measured_keys(
+    rows: Sequence[Row],
+    *,
+    splits: str | Sequence[int],
+    spread: int,
+    transfer_layers: Sequence[str],
+    landmarks: Sequence[int],
+    landmarks_none: bool,
+    baselines: bool,
+    best: Sequence[Key],
+    anchors: Sequence[Key],
+) -> list[Key]:
+    """The candidates that a cell measures, in the order of `rows`.
+
+    Args:
+        rows: every candidate.
+        splits: `spread`, `all`, `scission`, or Keras indices.
+        spread: how many cuts `spread` takes, evenly by position; it steps aside for an anchor.
+        transfer_layers: measured at every chosen cut.
+        landmarks: always measured.
+        landmarks_none: measure them (and the best cut of `none`) also without transfer layer.
+        best: the predicted best of each transfer layer, always measured.
+
+    Raises:
+        SpecError: `splits` names an index that is no cut.
+    """
+    by_cut: dict[int, list[Row]] = {}
+    for row in rows:
+        if row.key.split is not None and row.payload_bytes is not None:
+            by_cut.setdefault(row.key.split, []).append(row)
+    chosen = _chosen_cuts(by_cut, splits, spread, transfer_layers, {key.split for key in anchors})
+    keys = {Key("split", index, name) for index in [*chosen, *landmarks] for name in transfer_layers}
+    if landmarks_none:
+        keys |= {Key("split", index, "none") for index in landmarks}
+    keys |= {key for key in best if key.transfer_layer in transfer_layers or landmarks_none}
+    if baselines:
+        keys |= {row.key for row in rows if row.key.candidate != "split"}
+    return [row.key for row in rows if row.key in keys and (row.payload_bytes is not None or row.key.split is None)]
+
+
+def _chosen_cuts(
+    by_cut: dict[int, list[Row]],
+    splits: str | Sequence[int],
+    spread: int,
+    transfer_layers: Sequence[str],
+    anchors: set[int | None],
+) -> list[int]:
+    if not isinstance(splits, str):
+        unknown = [index for index in splits if index not in by_cut]
+        if unknown:
+            near = min(by_cut, key=lambda index: abs(index - unknown[0]))
+            raise SpecError(
+                f"measure.splits: {unknown[0]} is no cut of this model (more than one tensor crosses there, or no "
+                f"layer has that index); allowed: a list of cuts as in splits.csv; the nearest is {near}"
+            )
+        return list(splits)
+    possible = [
+        index for index, own in by_cut.items() if {row.key.transfer_layer for row in own} >= set(transfer_layers)
+    ] or list(by_cut)
+    if splits == "all":
+        return list(by_cut)
+    if splits == "scission":
+        return [index for index, own in by_cut.items() if own[0].scission_cut]
+    places = np.linspace(0, len(possible) - 1, min(spread, len(possible))).round().astype(int)
+    return [_aside(possible, int(place), anchors) for place in places]
+
+
+def _aside(possible: list[int], place: int, anchors: set[int | None]) -> int:
+    """The cut at `place`, or its nearest neighbour that is no anchor."""
+    ordered = sorted(range(len(possible)), key=lambda other: (abs(other - place), other))
+    return next((possible[other] for other in ordered if possible[other] not in anchors), possible[place])
+
+
+def _possible(profile: TierProfile, transfer_layer: str) -> list[int]:
+    from harness.transfer import layers
+
+    layer = layers.get(transfer_layer)
+    possible = [cut.index for cut in profile.cuts if layer.infeasible_because(cut.shape) is None]
+    return possible or [cut.index for cut in profile.cuts]

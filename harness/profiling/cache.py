@@ -1,0 +1,113 @@
+"""Where profiles are kept: by content, so that one is found exactly where it is still true (no TensorFlow)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.dnn import zoo
+from harness.errors import SpecError
+from harness.prediction.profile import (
+    PROFILE_VERSION,
+    Calibration,
+    Profiles,
+    TierProfile,
+    load_calibration,
+    load_tier,
+    save,
+)
+from harness.prediction.selection import RANKED
+from harness.spec import Spec
+from harness.testbed import host
+
+
+def model_spec(spec: Spec) -> zoo.ModelSpec:
+    """The model of a cell as the zoo takes it."""
+    return zoo.from_config({**spec.model.model_dump(), "seed": spec.seed})
+
+
+def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
+    """What a tier's times depend on; the link and the pace of an emulated board are not among it."""
+    threads = spec.hardware.device.threads if tier == "device" else spec.hardware.edge.threads
+    return {
+        "model": spec.model.name,
+        "content": zoo.content_key(model_spec(spec)),
+        "tier": tier,
+        "cpu": host.cpu_model(),
+        "threads": threads,
+        "execution": spec.profile.execution,
+        "transfer_layers": sorted({*RANKED, spec.transfer_layer.name}),
+        "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
+        "profile_version": PROFILE_VERSION,
+    }
+
+
+def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
+    """What anchors and echoes depend on: both tiers, their pace and cores, and the server between."""
+    return {
+        "device": tier_fingerprint(spec, "device"),
+        "edge": tier_fingerprint(spec, "edge"),
+        "slowdown": spec.hardware.device.slowdown,
+        "cpus": [spec.hardware.device.cpu, spec.hardware.edge.cpu],
+        "transfer_layer": spec.transfer_layer.name,
+        "anchors": spec.profile.anchors,
+        "versions": {package: host.version(package) for package in ("grpcio", "nvidia-pytriton")},
+    }
+
+
+class ProfileCache:
+    """The profiles of one cell in `profile.dir`."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self.fingerprints = {tier: tier_fingerprint(spec, tier) for tier in ("device", "edge")}
+        self.calibration_fingerprint = calibration_fingerprint(spec)
+        name = f"{spec.model.name}-{spec.profile.execution}"
+        folder = spec.profile_dir
+        self.paths = {
+            tier: folder / f"{name}-{tier}-{_digest(fingerprint)}.json"
+            for tier, fingerprint in self.fingerprints.items()
+        }
+        self.calibration_path = folder / f"{name}-calibration-{_digest(self.calibration_fingerprint)}.json"
+
+    def tiers(self) -> tuple[TierProfile, TierProfile] | None:
+        """The profiles of both tiers, or None where one is missing. Raises SpecError for a broken one."""
+        if not all(path.exists() for path in self.paths.values()):
+            return None
+        return load_tier(self.paths["device"]), load_tier(self.paths["edge"])
+
+    def calibration(self) -> Calibration | None:
+        """The calibration, or None where it is missing. Raises SpecError for a broken one."""
+        return load_calibration(self.calibration_path) if self.calibration_path.exists() else None
+
+    def profiles(self) -> Profiles | None:
+        """Everything a forecast needs, or None where something is missing."""
+        tiers, calibration = self.tiers(), self.calibration()
+        return Profiles(*tiers, calibration) if tiers and calibration else None
+
+    def require(self) -> Profiles:
+        """The same. Raises SpecError, saying how to get one, where something is missing."""
+        profiles = self.profiles()
+        if profiles is None:
+            spec = self._spec
+            raise SpecError(
+                f"mode=predict needs a profile of {spec.model.name} on hardware={spec.hardware.name}, and "
+                f"{_shown(spec.profile_dir)} has none for this host, these versions and settings; make one with: "
+                f"python run.py mode=profile model={spec.model.name} hardware={spec.hardware.name}"
+            )
+        return profiles
+
+    def keep(self, *records: TierProfile | Calibration) -> None:
+        """Write profiles, each whole or not at all."""
+        for record in records:
+            save(self.paths[record.tier] if isinstance(record, TierProfile) else self.calibration_path, record)
+
+
+def _digest(fingerprint: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _shown(folder: Path) -> str:
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(folder)

@@ -1,0 +1,148 @@
+"""Profiles both tiers from outside: plans the pieces of work, has them timed, keeps the medians (no TensorFlow)."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from typing import Any, Protocol
+
+from harness.prediction.profile import CutRecord, TierProfile
+from harness.profiling.timing import Times
+from harness.profiling.work import Work
+from harness.results.schema import Key
+from harness.transfer import layers
+
+#: Pieces of work per `prepare` call: small enough for a progress bar, large enough not to count.
+_CHUNK = 8
+INPUT_FORMATS = ("float32", "uint8", "jpeg")
+
+Advance = Callable[[str, float], None]
+
+
+class Agent(Protocol):
+    """What the profiler needs of an agent's client."""
+
+    def call(self, name: str, timeout_s: float = ..., **arguments: Any) -> Any: ...
+
+    def edge(self, verb: str, **arguments: Any) -> Any: ...
+
+
+def profile_tiers(
+    agent: Agent,
+    loaded: dict[str, Any],
+    fingerprints: dict[str, dict[str, Any]],
+    *,
+    transfer_layers: Sequence[str],
+    rounds: int,
+    warmup: int,
+    seed: int,
+    advance: Advance,
+) -> tuple[TierProfile, TierProfile]:
+    """Time every block, and every transfer layer and wire format at every cut, on both tiers.
+
+    Both tiers compile at the same time but are timed in turns, as in a request only one of them computes.
+
+    Args:
+        loaded: what the agent's `load` said of the model.
+        fingerprints: by tier, what the profile is valid for.
+        advance: told (what is being done, share of it done).
+    """
+    cuts = tuple(CutRecord(**{**cut, "shape": tuple(cut["shape"])}) for cut in loaded["cuts"])
+    works = _works(cuts, loaded["last"], transfer_layers)
+    names = [str(work) for work in works]
+    prepare_both(agent, names, names, lambda share: advance("compiling blocks on both tiers", share))
+    measured: dict[str, dict[str, dict[str, list[float]]]] = {
+        tier: defaultdict(lambda: defaultdict(list)) for tier in ("device", "edge")
+    }
+    for number in range(warmup + rounds):
+        arguments: dict[str, Any] = {"works": names, "seed": seed + number, "gap_ms": 0.0}
+        for tier, times in (("device", agent.call("time", **arguments)), ("edge", agent.edge("time", **arguments))):
+            if number >= warmup:
+                _collect(measured[tier], times)
+        advance("timing blocks on both tiers", (number + 1) / (warmup + rounds))
+    agent.call("prepare", works=[], release_blocks=True)
+    agent.edge("prepare", works=[], release_blocks=True)
+    device, edge = (
+        _tier_profile(tier, fingerprints[tier], cuts, loaded, measured[tier]) for tier in ("device", "edge")
+    )
+    return device, edge
+
+
+def _works(cuts: Sequence[CutRecord], last: int, transfer_layers: Sequence[str]) -> list[Work]:
+    works = [Work.block(start, end) for start, end in [*_fine(cuts, last), *_scission(cuts, last)]]
+    works += [Work.codec(Key("edge-only", None, "none", name)) for name in INPUT_FORMATS]
+    works += [
+        Work.codec(Key("split", cut.index, name, "float32"))
+        for cut in cuts
+        for name in transfer_layers
+        if layers.get(name).infeasible_because(cut.shape) is None
+    ]
+    return list(dict.fromkeys(works))  # some of Scission's blocks are ours
+
+
+def _fine(cuts: Sequence[CutRecord], last: int) -> list[tuple[int, int]]:
+    bounds = [0, *(cut.index for cut in cuts), last]
+    return list(itertools.pairwise(bounds))
+
+
+def _scission(cuts: Sequence[CutRecord], last: int) -> list[tuple[int, int]]:
+    bounds = [0, *(cut.index for cut in cuts if cut.scission_cut), last]
+    return list(itertools.pairwise(bounds))
+
+
+def prepare_both(agent: Agent, device: Sequence[str], edge: Sequence[str], advance: Callable[[float], None]) -> None:
+    """Compile pieces of work on both tiers at the same time. `advance` is told the share done."""
+    plans = [
+        (call, [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)])
+        for call, names in ((agent.call, device), (agent.edge, edge))
+    ]
+    total = sum(len(chunks) for _, chunks in plans)
+    done = 0
+
+    def prepare(call: Callable[..., Any], chunks: list[Sequence[str]]) -> None:
+        nonlocal done
+        for chunk in chunks:
+            call("prepare", works=list(chunk))
+            done += 1
+            advance(done / total)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for future in [pool.submit(prepare, call, chunks) for call, chunks in plans]:
+            future.result()
+
+
+def _collect(measured: dict[str, dict[str, list[float]]], times: Times) -> None:
+    for name, terms in times.items():
+        for term, ms in terms.items():
+            measured[name][term].append(ms)
+
+
+def _tier_profile(
+    tier: str,
+    fingerprint: dict[str, Any],
+    cuts: tuple[CutRecord, ...],
+    loaded: dict[str, Any],
+    measured: dict[str, dict[str, list[float]]],
+) -> TierProfile:
+    def block_ms(bounds: list[tuple[int, int]]) -> tuple[float, ...]:
+        return tuple(median(measured[str(Work.block(start, end))][tier]) for start, end in bounds)
+
+    codec_ms = {
+        name.removeprefix("codec/"): {term: median(values) for term, values in terms.items()}
+        for name, terms in measured.items()
+        if name.startswith("codec/")
+    }
+    return TierProfile(
+        tier=tier,
+        fingerprint=fingerprint,
+        cuts=cuts,
+        last=loaded["last"],
+        input_shape=tuple(loaded["input_shape"]),
+        picture_bytes=loaded["pictures"],
+        block_ms=block_ms(_fine(cuts, loaded["last"])),
+        scission_block_ms=block_ms(_scission(cuts, loaded["last"])),
+        codec_ms=codec_ms,
+    )

@@ -1,0 +1,81 @@
+"""What this host is and how busy it is: the part of `env.json` that needs no testbed (standard library)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+#: Packages whose version can change a measured or predicted time.
+PACKAGES = ("tensorflow", "keras", "numpy", "grpcio", "tritonclient", "nvidia-pytriton", "pyroute2", "hydra-core")
+
+_ROOT = Path(__file__).parents[2]
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name as the kernel has it."""
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model", "Hardware"):
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def version(package: str) -> str:
+    """Installed version of a package without importing it; empty where it is missing."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def describe() -> dict[str, Any]:
+    """Host, kernel, processor, governor, versions, git state."""
+    return {
+        "host": platform.node(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "governor": _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not reported",
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "git": _git_state(),
+    }
+
+
+def load() -> dict[str, Any]:
+    """How busy the host is: load average and the ticks that its hypervisor gave away (`steal`)."""
+    fields = _read(Path("/proc/stat")).splitlines()[0].split()[1:]
+    names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+    return {
+        "load_average": list(os.getloadavg()),
+        "cpu_ticks": {name: int(value) for name, value in zip(names, fields, strict=False)},
+    }
+
+
+def _git_state() -> dict[str, Any]:
+    sha = _git("rev-parse", "HEAD")
+    return {"sha": sha or None, "dirty": bool(_git("status", "--porcelain")) if sha else None}
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,179 @@
+"""A testbed on this host: device agent and Triton in two network namespaces, a shaped link between.
+
+Everything lives in one `netem.Sandbox`, which dies with this process: no clean-up code is needed for a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, TypeVar
+
+from harness.errors import CapabilityError, EdgeError, LinkError
+from harness.offloader import triton_server
+from harness.spec import PROJECT, Spec
+from harness.testbed.client import AgentClient
+from harness.testbed.link import link_spec
+from netem import errors as netem_errors
+from netem.namespaces import Sandbox
+from netem.probe import LinkReport, check, probe
+from netem.shaper import AppliedLink, apply
+
+T = TypeVar("T")
+
+_TRITON = Path("/tmp/triton")
+_SOCKET = Path("/tmp/agent.sock")
+_GRPC_PORT = 8001
+#: TensorFlow's import on a slow, cold disk; on the build machine it takes 10 s.
+_START_TIMEOUT_S = 180.0
+
+
+class LocalTestbed:
+    """Both tiers of one cell on this host, from entering to leaving.
+
+    Args:
+        spec: the cell.
+        logs: folder for what agent and server print.
+
+    Raises:
+        CapabilityError: this host cannot make namespaces, or lacks Triton.
+        LinkError: the link is not what was asked for.
+        DeviceError, EdgeError: a tier does not come up.
+    """
+
+    def __init__(self, spec: Spec, logs: Path) -> None:
+        self.spec = spec
+        self.link = link_spec(spec)
+        self._logs = logs
+        self._stack = ExitStack()
+        self.sandbox = Sandbox(keep=[PROJECT])
+        self.server: dict[str, str] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> LocalTestbed:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        hardware = self.spec.hardware
+        _check_cpus(hardware.device.cpu, hardware.edge.cpu)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        _translated(lambda: self._stack.enter_context(self.sandbox))
+        backend = None if self.spec.link.backend == "auto" else self.spec.link.backend
+        self.applied: AppliedLink = _translated(
+            # The device waits while its payload travels, so its core is the idle one.
+            lambda: apply(self.sandbox, self.link, relay_cpu=hardware.device.cpu, backend=backend)
+        )
+        self._start_edge()
+        self._start_agent()
+
+    def load(self) -> dict[str, Any]:
+        """Build the model on both tiers and connect them; what the agent says of the model."""
+        spec = self.spec
+        model = {
+            **spec.model.model_dump(include={"name", "architecture", "input_shape", "preprocessing", "weights"}),
+            "seed": spec.seed,
+        }
+        common = {"model": model, "execution": spec.profile.execution}
+        loaded: dict[str, Any] = self.agent.call(
+            "load",
+            **common,
+            threads=spec.hardware.device.threads,
+            slowdown=spec.hardware.device.slowdown,
+            edge_url=self.edge_url,
+            request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
+            ready_timeout_s=_START_TIMEOUT_S,
+        )
+        self.agent.edge("load", **common, threads=spec.hardware.edge.threads)
+        self.server = loaded["server"]
+        return loaded
+
+    def probe(self) -> LinkReport:
+        """Measure the link. Raises LinkError where it is not the one asked for."""
+        hardware = self.spec.hardware
+        report = _translated(
+            lambda: probe(
+                self.sandbox, self.link, self.applied, device_cpu=hardware.device.cpu, edge_cpu=hardware.edge.cpu
+            )
+        )
+        _translated(lambda: check(report, self.spec.link.tolerance))
+        return report
+
+    def check_alive(self) -> None:
+        """Raise EdgeError if the server has ended, with the last line it wrote."""
+        code = self._processes["triton"].poll()
+        if code is not None:
+            raise EdgeError(f"tritonserver ended with code {code}: {_last_line(self._logs / 'triton.log')}")
+
+    @property
+    def edge_url(self) -> str:
+        return f"{self.sandbox.address('edge')}:{_GRPC_PORT}"
+
+    def _start_edge(self) -> None:
+        command, environment = triton_server.lay_out(self.sandbox.path(_TRITON), seen_as=_TRITON)
+        self.trace = triton_server.Trace(self.sandbox.path(_TRITON))
+        command += [f"--grpc-address={self.sandbox.address('edge')}", f"--grpc-port={_GRPC_PORT}"]
+        self._popen("edge", "triton", command, self.spec.hardware.edge.cpu, environment)
+
+    def _start_agent(self) -> None:
+        command = [sys.executable, "-m", "harness.testbed.agent", "--socket", str(_SOCKET)]
+        self._popen("device", "agent", command, self.spec.hardware.device.cpu, {"PYTHONPATH": str(PROJECT)})
+        self.agent = AgentClient(self.sandbox.path(_SOCKET))
+        self._stack.callback(self.agent.close)
+        self.agent.wait_ready(_START_TIMEOUT_S)
+
+    def _popen(self, where: str, name: str, command: list[str], cpu: int, extra: dict[str, str]) -> None:
+        log: IO[bytes] = self._stack.enter_context((self._logs / f"{name}.log").open("wb"))
+        self._processes[name] = self.sandbox.popen(
+            "edge" if where == "edge" else "device",
+            command,
+            cpu=cpu,
+            env=_environment(extra),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _environment(extra: dict[str, str]) -> dict[str, str]:
+    """The environment of a tier: this process's, no GPU of the host taken by accident, quiet TensorFlow."""
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1", **extra}
+
+
+def _check_cpus(device_cpu: int, edge_cpu: int) -> None:
+    allowed = os.sched_getaffinity(0)
+    for tier, cpu in (("device", device_cpu), ("edge", edge_cpu)):
+        if cpu not in allowed:
+            raise CapabilityError(
+                f"hardware.{tier}.cpu: core {cpu} is not one of this process's; allowed: "
+                f"{', '.join(str(core) for core in sorted(allowed))}"
+            )
+
+
+def _translated(action: Callable[[], T]) -> T:
+    """Errors of `netem` as errors of the harness."""
+    try:
+        return action()
+    except netem_errors.CapabilityError as error:
+        raise CapabilityError(str(error)) from error
+    except netem_errors.NetemError as error:
+        raise LinkError(str(error)) from error
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else "it printed nothing"
