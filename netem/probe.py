@@ -5,13 +5,15 @@ import statistics
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netem.errors import ProbeError
 from netem.link import ETHERNET_HEADER_BYTES, LinkSpec
 from netem.namespaces import Sandbox, module_argv
-from netem.shaper import AppliedLink
 from netem.theory import link_rate_mbps, mss_bytes
+
+if TYPE_CHECKING:
+    from netem.shaper import AppliedLink
 
 EXCHANGES = 21
 FASTEST_PROBED_DOWNLINK_MBPS = 300.0
@@ -60,7 +62,7 @@ class LinkReport:
 def probe(
     sandbox: Sandbox,
     spec: LinkSpec,
-    applied: AppliedLink,
+    applied: "AppliedLink",
     *,
     device_cpu: int | None = None,
     edge_cpu: int | None = None,

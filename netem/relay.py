@@ -29,9 +29,6 @@ _TUNSETIFF = 0x400454CA
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
 _LARGEST_FRAME_BYTES = 9_100
-_READS_AT_A_TIME = 16
-"""Frames taken from one side before the other side gets its turn."""
-
 _BIN_NS = 10_000
 _BINS = 2_000
 """Lateness is counted in bins of 10 us; the last bin takes all from 20 ms on."""
@@ -56,14 +53,16 @@ class Direction:
         self.lateness_bins = [0] * (_BINS + 1)
 
     def receive(self) -> None:
-        """Take in what has arrived, each frame with the time at which it is due."""
-        read, fd, waiting, delay_ns = os.read, self.read_fd, self.waiting, self.delay_ns
+        """Take in one frame, with the time at which it is due.
+
+        One a call: at the rates a relay is for, frames come one by one, and looking for a second one costs
+        more than the next select.
+        """
         try:
-            for _ in range(_READS_AT_A_TIME):
-                frame = read(fd, _LARGEST_FRAME_BYTES)
-                waiting.append((monotonic_ns() + delay_ns, frame))
-        except BlockingIOError:
-            pass
+            frame = os.read(self.read_fd, _LARGEST_FRAME_BYTES)
+        except BlockingIOError:  # select(2) may call a descriptor ready that is not
+            return
+        self.waiting.append((monotonic_ns() + self.delay_ns, frame))
 
     def send_due(self) -> int:
         """Send what is due; returns when the next frame is, in ns of the monotonic clock, or 0 for none.

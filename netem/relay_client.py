@@ -15,9 +15,10 @@ from netem.namespaces import Sandbox, module_argv
 from netem.units import microseconds
 
 _ANSWER_TIMEOUT_S = 5.0
-_CALIBRATION_PINGS = 21
-_CALIBRATION_DELAY_MS = 4.0
-"""Known delay while calibrating: long enough that the relay sleeps between frames, as it will in use."""
+_CALIBRATION_PINGS = 11
+_CALIBRATION_DELAYS_MS = (4.0, 20.0)
+"""Known delay while calibrating: the spec's own within these bounds. A core that has slept longer wakes later
+(0.1 ms more after 14 ms than after 4 ms on a virtual machine); past 20 ms it would only take time."""
 
 _ICMP_ECHO_REQUEST = 8
 _ICMP_ECHO_REPLY = 0
@@ -80,7 +81,8 @@ class RelayClient:
         The echo is the kernel's at the edge, so nothing but the path, the relay and the waking of one
         process is in the figure.
         """
-        known_us = microseconds(_CALIBRATION_DELAY_MS)
+        low_ms, high_ms = _CALIBRATION_DELAYS_MS
+        known_us = microseconds(min(max(spec.rtt_ms / 2, low_ms), high_ms))
         self.compensation_us = 0
         self.set_delays(known_us, known_us)
         excess_us = microseconds(ping_median_ms(sandbox, _CALIBRATION_PINGS)) - 2 * known_us

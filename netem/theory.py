@@ -134,4 +134,6 @@ def transfer_ms(
 def _stalls_ms(segments: int, segment_ms: float, rtt_ms: float, window_segments: int) -> float:
     """How long slow start waits for acknowledgements: the sum in the formula."""
     rounds = math.ceil(math.log2(segments / window_segments + 1))
-    return sum(max(0.0, rtt_ms + segment_ms - window_segments * 2**k * segment_ms) for k in range(rounds - 1))
+    return sum(
+        max(0.0, rtt_ms + segment_ms - window_segments * 2.0**k * segment_ms) for k in range(rounds - 1)
+    )
