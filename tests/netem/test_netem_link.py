@@ -1,0 +1,76 @@
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import netem
+from netem import LinkSpec, LinkSpecError, TcpPolicy, planned_commands
+
+PAPER = LinkSpec(rate_up_mbps=57, rate_down_mbps=1000, delay_up_ms=14, delay_down_ms=14)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rate_up_mbps": 0},
+        {"rate_up_mbps": -3},
+        {"rate_down_mbps": math.nan},
+        {"rate_down_mbps": "57"},
+        {"delay_up_ms": math.inf},
+        {"delay_down_ms": -1},
+        {"mtu": 100},
+        {"mtu": 1500.5},
+        {"burst_bytes": 1500},
+        {"queue_bytes": 0},
+        {"queue_bytes": True},
+    ],
+)
+def test_an_impossible_value_is_named_with_its_range(change: dict[str, object]) -> None:
+    (name,) = change
+    with pytest.raises(LinkSpecError, match=f"^{name} is .*: allowed is .* from .* to ") as caught:
+        dataclasses.replace(PAPER, **change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a-name-of-16-char", "cübic"])
+def test_a_congestion_control_the_kernel_cannot_hold(name: str) -> None:
+    with pytest.raises(LinkSpecError, match="congestion_control"):
+        TcpPolicy(congestion_control=name)
+
+
+@given(st.floats(0.1, 1000), st.floats(0.1, 1000), st.floats(0, 200), st.floats(0, 200))
+def test_one_connection_cannot_overflow_the_default_queue(
+    up: float, down: float, there: float, back: float
+) -> None:
+    spec = LinkSpec(up, down, there, back)
+    assert spec.rtt_ms == there + back
+    assert spec.queue_limit_bytes >= 2 * spec.send_buffer_bytes
+    assert spec.send_buffer_bytes >= 4 * max(up, down) * 125 * spec.rtt_ms - 1
+    assert json.loads(json.dumps(spec.as_dict()))["queue_bytes"] == spec.queue_limit_bytes
+
+
+def test_the_plan_names_rate_delay_and_congestion_control() -> None:
+    in_kernel = "\n".join(planned_commands(PAPER, "netem"))
+    assert "parent 1:1 handle 2: tbf rate 57000000bit burst 15000" in in_kernel
+    assert "root handle 1: netem delay 14000us" in in_kernel
+    assert in_kernel.count("congctl cubic") == 2
+    with_relay = "\n".join(planned_commands(PAPER, "relay"))
+    assert "tuntap add" in with_relay
+    assert "14 ms up" in with_relay
+    assert "netem delay" not in with_relay
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(hasattr(netem, name) for name in netem.__all__)
+    assert callable(netem.probe)
+
+
+def test_importing_loads_neither_netlink_nor_numpy() -> None:
+    code = "import sys, netem, netem.theory; print([m for m in ('pyroute2', 'numpy', 'harness') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
