@@ -131,6 +131,18 @@ def shape(ip: IPRoute, index: int, end: End, backend: Backend) -> None:
     ip.tc("replace", "tbf", index, handle=_CHILD_HANDLE, parent=_CHILD_PARENT, **tbf)
 
 
+def exists(interface: str) -> bool:
+    """Whether an interface of that name is there."""
+    return interface in (name for _, name in socket.if_nameindex())
+
+
+def remove(interface: str) -> None:
+    """Delete an interface, and with a veth its other end; one that is gone is fine."""
+    with _netlink(f"delete {interface}") as ip:
+        for index in ip.link_lookup(ifname=interface):
+            ip.link("del", index=index)
+
+
 def qdiscs(interface: str) -> list[dict[str, Any]]:
     """The qdiscs of an interface as the kernel reports them, in plain units."""
     with _netlink(f"read back {interface}") as ip:

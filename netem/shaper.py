@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from netem import interfaces, tcp
-from netem.errors import ShapingError
+from netem.errors import CapabilityError, ShapingError
 from netem.interfaces import Backend, End
 from netem.link import LinkSpec
 from netem.namespaces import ADDRESSES, Sandbox, Where, in_network_namespace
@@ -86,23 +86,25 @@ def apply(
         ShapingError: the kernel did not take, or did not keep, what was asked for.
     """
     chosen = backend or choose_backend()
-    relay = None
-    if chosen == "relay":
-        relay = RelayClient(sandbox, (_INTERFACES["device"], _INTERFACES["edge"]), relay_cpu)
-    else:
-        peer = sandbox.netns("edge")
-        sandbox.call(
-            "device", lambda: interfaces.create_veth(_INTERFACES["device"], _INTERFACES["edge"], peer)
+    if chosen == "netem" and choose_backend() != "netem":
+        raise CapabilityError(
+            "this kernel has no sch_netem: allowed here is the backend relay; ask for it, or load the module"
         )
-    sysctls: dict[Where, dict[str, str]] = {}
-    for end, where in _ends(spec):
-        sysctls[where] = sandbox.call(where, lambda: tcp.set_sysctls(tcp.sysctl_values(spec)))
-        sandbox.call(where, lambda end=end: interfaces.configure(end, chosen))  # type: ignore[misc]
-    in_force = tcp.congestion_control_in_force(sandbox)
-    tcp.require_policy(spec, in_force)
-    if relay is not None:
-        relay.calibrate(sandbox, spec)
-    return _read_back(sandbox, spec, chosen, relay, sysctls, in_force)
+    if sandbox.call("device", lambda: interfaces.exists(_INTERFACES["device"])):
+        raise ShapingError("this sandbox has a link already: one link a sandbox; enter a new one")
+    relay = None
+    try:
+        if chosen == "relay":
+            relay = RelayClient(sandbox, (_INTERFACES["device"], _INTERFACES["edge"]), relay_cpu)
+        else:
+            peer, ours, theirs = sandbox.netns("edge"), _INTERFACES["device"], _INTERFACES["edge"]
+            sandbox.call("device", lambda: interfaces.create_veth(ours, theirs, peer))
+        return _set_up(sandbox, spec, chosen, relay)
+    except BaseException:
+        if relay is not None:
+            relay.close()
+        sandbox.call("device", lambda: interfaces.remove(_INTERFACES["device"]))
+        raise
 
 
 def planned_commands(spec: LinkSpec, backend: Backend) -> list[str]:
@@ -170,6 +172,18 @@ def _ends(spec: LinkSpec) -> list[tuple[End, Where]]:
         )
         for where, peer, rate_mbps, delay_ms in directions
     ]
+
+
+def _set_up(sandbox: Sandbox, spec: LinkSpec, backend: Backend, relay: RelayClient | None) -> AppliedLink:
+    sysctls: dict[Where, dict[str, str]] = {}
+    for end, where in _ends(spec):
+        sysctls[where] = sandbox.call(where, lambda: tcp.set_sysctls(tcp.sysctl_values(spec)))
+        sandbox.call(where, lambda end=end: interfaces.configure(end, backend))  # type: ignore[misc]
+    in_force = tcp.congestion_control_in_force(sandbox)
+    tcp.require_policy(spec, in_force)
+    if relay is not None:
+        relay.calibrate(sandbox, spec)
+    return _read_back(sandbox, spec, backend, relay, sysctls, in_force)
 
 
 def _read_back(

@@ -12,6 +12,7 @@ from netem import (
     NetemError,
     ProbeError,
     Sandbox,
+    ShapingError,
     TcpPolicy,
     apply,
     check,
@@ -109,6 +110,17 @@ def test_a_congestion_control_that_no_kernel_has(sandbox: Sandbox) -> None:
     spec = LinkSpec(57, 57, 1, 1, tcp=TcpPolicy(congestion_control="nonesuch"))
     with pytest.raises(CapabilityError, match="nonesuch"):
         apply(sandbox, spec)
+    applied = apply(sandbox, replace(spec, tcp=TcpPolicy()))  # nothing half-applied was left in the way
+    assert applied.congestion_control["device"] == "cubic"
+    with pytest.raises(ShapingError, match="has a link already"):
+        apply(sandbox, spec)
+
+
+def test_netem_where_the_kernel_has_none(sandbox: Sandbox, host_backend: str) -> None:
+    if host_backend == "netem":
+        pytest.skip("this kernel has sch_netem")
+    with pytest.raises(CapabilityError, match="sch_netem"):
+        apply(sandbox, LinkSpec(57, 57, 1, 1), backend="netem")
 
 
 def test_the_host_s_congestion_control_is_kept_and_reported(sandbox: Sandbox) -> None:
