@@ -122,6 +122,9 @@ def load_tier(path: Path) -> TierProfile:
         _check_finite(path, numbers)
         if len(profile.block_ms) != len(profile.cuts) + 1:
             raise ValueError(f"{len(profile.block_ms)} blocks for {len(profile.cuts)} cuts")
+        theirs = sum(cut.scission_cut for cut in profile.cuts)
+        if len(profile.scission_block_ms) != theirs + 1:
+            raise ValueError(f"{len(profile.scission_block_ms)} Scission blocks for {theirs} of its cuts")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _broken(path, str(error)) from error
     return profile

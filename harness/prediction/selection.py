@@ -96,13 +96,16 @@ def _chosen_cuts(
     if splits == "scission":
         return [index for index, own in by_cut.items() if own[0].scission_cut]
     places = np.linspace(0, len(possible) - 1, min(spread, len(possible))).round().astype(int)
-    return [_aside(possible, int(place), anchors) for place in places]
+    chosen: list[int] = []
+    for place in places:
+        chosen.append(_aside(possible, int(place), anchors | set(chosen)))  # two never step onto the same cut
+    return chosen
 
 
-def _aside(possible: list[int], place: int, anchors: set[int | None]) -> int:
-    """The cut at `place`, or its nearest neighbour that is no anchor."""
+def _aside(possible: list[int], place: int, taken: set[int | None]) -> int:
+    """The cut at `place`, or its nearest neighbour that is not taken."""
     ordered = sorted(range(len(possible)), key=lambda other: (abs(other - place), other))
-    return next((possible[other] for other in ordered if possible[other] not in anchors), possible[place])
+    return next((possible[other] for other in ordered if possible[other] not in taken), possible[place])
 
 
 def _possible(profile: TierProfile, transfer_layer: str) -> list[int]:

@@ -1,0 +1,86 @@
+"""From samples to a calibration: medians, pace and link theory taken off."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.prediction.calibration import ANCHOR_TERMS, PACED_TERMS, calibrate, group
+from harness.prediction.link_theory import downlink_ms, uplink_ms
+from harness.results.schema import Key, Sample
+from tests.prediction.synthetic_world import make_link
+
+LINK = make_link()
+times = st.lists(st.floats(0.01, 500), min_size=1, max_size=9)
+
+
+def sample(key: str, order: int = 0, **terms: float) -> Sample:
+    return Sample(Key.parse(key), order, sum(terms.values()) + 0.2, terms, 0.2)
+
+
+def echoes(values: list[float], size: int) -> list[Sample]:
+    theory = float(uplink_ms(LINK, np.array([float(size)]))[0])
+    down = downlink_ms(LINK, 4150)
+    return [sample("edge-only/float32", uplink=theory + v, queue=v / 2, downlink=down + v / 4) for v in values]
+
+
+@given(values=times, slowdown=st.floats(1, 50), excess=times)
+def test_medians_with_pace_and_theory_removed(values: list[float], slowdown: float, excess: list[float]) -> None:
+    anchors = {
+        "split/7/maxpool/float32": [
+            sample(
+                "split/7/maxpool/float32",
+                **{term: v * (slowdown if term in PACED_TERMS else 1.0) for term in ANCHOR_TERMS},
+                uplink=1e6,
+                queue=1e6,
+                downlink=1e6,
+            )
+            for v in values
+        ],
+        "device-only": [sample("device-only", device=v * slowdown) for v in values],
+        "edge-only/jpeg": [sample("edge-only/jpeg", serialize=v * slowdown, edge=v) for v in values],
+    }
+    found = calibrate(
+        anchors,
+        {60_000: echoes(excess, 60_000)},
+        link=LINK,
+        slowdown=slowdown,
+        response_bytes=4150,
+        fingerprint={"a": 1},
+    )
+    middle = pytest.approx(median(values))
+    assert found.anchors["split/7/maxpool/float32"] == dict.fromkeys(ANCHOR_TERMS, middle)
+    assert found.anchors["device-only"] == {"device": middle}
+    assert found.anchors["edge-only/jpeg"] == {"serialize": middle, "edge": middle}
+    (echo,) = found.echoes.values()
+    assert echo["uplink_excess"] == pytest.approx(median(excess), abs=1e-6)
+    assert echo["queue"] == pytest.approx(median(excess) / 2)
+    assert echo["downlink_excess"] == pytest.approx(median(excess) / 4, abs=1e-6)
+    assert found.other_ms == pytest.approx(0.2)
+    assert (found.response_bytes, found.fingerprint) == (4150, {"a": 1})
+
+
+def test_scatter_does_not_depend_on_one_outlier_and_falls_with_the_number_of_samples() -> None:
+    def spread(values: list[float]) -> tuple[float, float]:
+        anchors = {"device-only": [sample("device-only", device=value) for value in values]}
+        found = calibrate(
+            anchors, {2000: echoes(values, 2000)}, link=LINK, slowdown=1.0, response_bytes=4150, fingerprint={}
+        )
+        return found.compute_spread, found.network_spread_ms
+
+    steady = [10.0, 10.2, 9.8, 10.1, 9.9, 10.0, 10.1, 9.9]
+    assert spread([10.0] * 8) == pytest.approx((0.0, 0.0), abs=1e-9)
+    for with_outlier, without in zip(spread([*steady[:-1], 500.0]), spread(steady), strict=True):
+        assert with_outlier < 3 * without
+    for many, few in zip(spread(steady * 4), spread(steady), strict=True):
+        assert many == pytest.approx(few / 2, rel=0.2)
+
+
+def test_samples_are_grouped_in_order() -> None:
+    pairs = [("a", sample("device-only", order, device=1.0)) for order in range(3)]
+    pairs.insert(1, ("b", sample("device-only", 9, device=1.0)))
+    assert {name: [s.order for s in own] for name, own in group(pairs).items()} == {"a": [0, 1, 2], "b": [9]}
