@@ -61,7 +61,7 @@ class Experiment(Callback):  # type: ignore[misc]
         if self._sweep is None:
             raise SystemExit(app.combine(self._codes))
         try:
-            from harness.results.sweep import aggregate
+            from harness.report.sweep import aggregate
 
             self._codes.append(aggregate(self._sweep)["exit_code"])
         except Exception as error:

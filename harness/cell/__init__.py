@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cell.cache import ProfileCache
 from harness.cell.forecasting import fill, forecast
-from harness.profiling.cache import ProfileCache
 from harness.results.records import CellWriter
 from harness.spec import Spec
 

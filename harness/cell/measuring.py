@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.cell.cache import ProfileCache
 from harness.cell.forecasting import predicted_best, ranked_layers
+from harness.cell.profiler import Advance, prepare_both, profile_tiers
 from harness.offloader.runner import Request, Runner, anchor, echo, measure
 from harness.prediction.calibration import calibrate
 from harness.prediction.profile import Calibration, Profiles, TierProfile
 from harness.prediction.selection import anchor_keys, measured_keys
-from harness.profiling.cache import ProfileCache
-from harness.profiling.profiler import Advance, prepare_both, profile_tiers
 from harness.profiling.work import Work
 from harness.results.records import CellWriter
 from harness.results.schema import Key, Row, Sample

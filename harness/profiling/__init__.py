@@ -1,1 +1,1 @@
-"""What the slices of a model cost on one tier (TensorFlow), and the profile that is made of it."""
+"""What the slices of a model cost on one tier, timed there (TensorFlow)."""

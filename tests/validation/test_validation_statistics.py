@@ -215,7 +215,7 @@ def test_the_odd_and_even_tau_is_one_where_rows_are_far_apart() -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, harness.validation.gate, harness.results.sweep, harness.report.console, "
+        "import sys, harness.validation.gate, harness.report.sweep, harness.report.console, "
         "harness.report.figure; print([m for m in ('tensorflow', 'scipy', 'matplotlib', 'rich') "
         "if m in sys.modules])"
     )

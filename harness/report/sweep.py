@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.report.html import sweep_page
+from harness.report.junit import junit_xml
 from harness.results.cells import Cell, find_cells, swept_keys
 from harness.results.records import csv_text, write_atomic, write_json
 from harness.results.schema import COLUMNS, SWEEP_COLUMNS
@@ -40,10 +42,6 @@ def aggregate(folder: Path) -> dict[str, Any]:
     Returns the summary: `cells`, each with its status and headline figures, the overall `verdict` and
     `exit_code`. A cell that failed or cannot be read is there with its reason; nothing here raises for it.
     """
-    # The only place where the results know the report; what merely reads cells stays quick to import.
-    from harness.report.html import sweep_page
-    from harness.report.junit import junit_xml
-
     folder = Path(folder)
     cells = find_cells(folder)
     summary = {

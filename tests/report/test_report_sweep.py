@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.results import sweep
+from harness.report import sweep
 from harness.results.records import CellWriter
 from harness.results.schema import COLUMNS, SWEEP_COLUMNS, Key, Row
 
