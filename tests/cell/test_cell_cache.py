@@ -1,0 +1,83 @@
+"""Profiles are found exactly where they are still true."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from harness.cell.cache import ProfileCache
+from harness.errors import SpecError
+from harness.prediction.profile import Profiles
+from harness.spec import PROJECT, Spec
+from tests.prediction.synthetic_world import World
+
+
+def cache(folder: Path, *overrides: str) -> ProfileCache:
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        return ProfileCache(Spec.from_config(compose("config", [f"profile.dir={folder}", *overrides])))
+
+
+def kept(own: ProfileCache) -> Profiles:
+    made = World(cuts=6).profiles()
+    device, edge = (
+        dataclasses.replace(profile, fingerprint=own.fingerprints[profile.tier]) for profile in (made.device, made.edge)
+    )
+    profiles = Profiles(device, edge, dataclasses.replace(made.calibration, fingerprint=own.calibration_fingerprint))
+    own.keep(profiles.device, profiles.edge, profiles.calibration)
+    return profiles
+
+
+def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
+    assert cache(tmp_path).profiles() is None
+    profiles = kept(cache(tmp_path))
+    assert cache(tmp_path).require() == profiles
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "override", ["bandwidth=10", "latency=3", "measure.samples=3", "constraints.min_split=1", "gate.enabled=false"]
+)
+def test_link_and_measurement_are_no_part_of_a_profile(tmp_path: Path, override: str) -> None:
+    profiles = kept(cache(tmp_path))
+    assert cache(tmp_path, override).profiles() == profiles
+
+
+@pytest.mark.parametrize(
+    ("override", "tiers"),
+    [
+        ("model=mobilenetv2", False),
+        ("seed=1", False),
+        ("profile.execution=eager", False),
+        ("hardware.device.threads=2", False),
+        ("hardware.edge.threads=2", False),
+        ("hardware=local", True),  # the pace is taken off the tiers' own times
+        ("profile.anchors=3", True),
+        ("hardware.device.cpu=1", True),
+    ],
+)
+def test_what_a_profile_depends_on_is_part_of_its_name(tmp_path: Path, override: str, tiers: Any) -> None:
+    kept(cache(tmp_path))
+    other = cache(tmp_path, override)
+    assert other.profiles() is None
+    assert (other.tiers() is not None) == tiers
+    assert other.calibration() is None
+
+
+def test_without_a_profile_the_user_is_told_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        cache(tmp_path).require()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "python run.py mode=profile model=densenet169 hardware=iiot" in message
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_broken_profile_is_refused_not_overlooked(tmp_path: Path, which: int) -> None:
+    kept(cache(tmp_path))
+    sorted(tmp_path.iterdir())[which].write_text("{")
+    with pytest.raises(SpecError, match=r"profile\.refresh=true"):
+        cache(tmp_path).require()
