@@ -1,38 +1,53 @@
 # make run    installs what is missing, then the main job (arguments: make run ARGS="bandwidth=30")
-# make test   installs what is missing, then lint, types, import contracts and the test suite
-# make venv   only the installing
+# make test   installs what is missing, then lint, types, import contracts and the tests but the slow ones
+# make test-all   the same with the slow ones
+# make venv   only the installing: .venv/bin/python is then ready
+# make lint   lint, formatting, types, import contracts
 # make lock   pins pyproject.toml anew (needs uv); hashes only, no registry address
-PYTHON ?= python3.11
+# make help   these lines
+#
+# make itself ends with 2 whatever failed, and names the exit code of run.py before ("Error 3"). Where the code
+# matters (3: a gate failed, 4: it could not decide) call .venv/bin/python run.py.
+# Another interpreter: make PYTHON=/path/to/python3.11
+IS_3_11 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
+PYTHON ?= $(shell for name in python3.11 python3; do $$name $(IS_3_11) 2>/dev/null && echo $$name && break; done)
 STAMP := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
 BIN := .venv/bin
+INSTALL := install -q --disable-pip-version-check --require-hashes -r requirements.lock
 
-.PHONY: run test test-all lint venv lock
+.PHONY: run test test-all lint venv lock help
 
 run: venv
-	$(BIN)/python run.py $(ARGS)
+	@$(BIN)/python run.py $(ARGS)
 
-test: venv lint
+test: lint
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-all: venv lint
+test-all: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: venv
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 venv: $(STAMP)
 
-# A Python without ensurepip (Debian's, without python3-venv) installs into the venv with its own pip instead.
+# The stamp is the last thing written: an install that fails is done anew. A Python without ensurepip (Debian's,
+# without python3-venv) installs into the venv with its own pip.
 $(STAMP): requirements.lock
+	@$(or $(PYTHON),false) $(IS_3_11) 2>/dev/null || { echo "error: Python 3.11 is needed;" \
+	"$(if $(PYTHON),PYTHON=$(PYTHON) is not,neither python3.11 nor python3 is): install it, or make PYTHON=PATH" >&2; exit 1; }
 	@rm -f .venv/.installed-*
-	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv .venv; \
-	else $(PYTHON) -m venv --without-pip .venv; fi
 	@echo "installing the locked packages into .venv (about a minute)"
-	@if [ -x $(BIN)/pip ]; then $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
-	else $(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --require-hashes -r requirements.lock; fi
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; \
+	then $(PYTHON) -m venv --clear .venv && $(BIN)/python -m pip $(INSTALL); \
+	else $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python $(INSTALL); fi
 	@touch $@
 
 lock:
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+help:
+	@sed -n 's/^# \?//p' Makefile | sed '/^The stamp/,$$d'
