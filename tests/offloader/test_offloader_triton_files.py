@@ -17,23 +17,27 @@ from harness.offloader import triton_server
 from harness.offloader.observation import ServerTimes
 from harness.offloader.triton_server import Trace, lay_out
 
-#: What tritonserver 2.51 wrote for one request (mode=triton, level=TIMESTAMPS, log-frequency=1).
-RECORDED = [
-    {"id": 7, "model_name": "scission", "model_version": 1, "request_id": "measure-12"},
-    {"id": 7, "timestamps": [{"name": "GRPC_WAITREAD_START", "ns": 1000}, {"name": "GRPC_WAITREAD_END", "ns": 2000}]},
-    {"id": 7, "timestamps": [{"name": "REQUEST_START", "ns": 2100}, {"name": "QUEUE_START", "ns": 2200}]},
-    {"id": 7, "timestamps": [{"name": "COMPUTE_START", "ns": 2300}, {"name": "COMPUTE_END", "ns": 9000}]},
-    {"id": 7, "timestamps": [{"name": "GRPC_SEND_START", "ns": 9500}, {"name": "GRPC_SEND_END", "ns": 9900}]},
-]
+#: What tritonserver 2.51 wrote for one echo of 2,000 bytes.
+STAMPS = {
+    "REQUEST_START": 4373169353933,
+    "QUEUE_START": 4373169373863,
+    "COMPUTE_START": 4373169399761,
+    "COMPUTE_INPUT_END": 4373169453591,
+    "COMPUTE_OUTPUT_START": 4373169842460,
+    "COMPUTE_END": 4373169889289,
+    "REQUEST_END": 4373169895098,
+    "GRPC_WAITREAD_START": 4364298730820,
+    "GRPC_WAITREAD_END": 4373169309497,
+    "INFER_RESPONSE_COMPLETE": 4373169873786,
+    "GRPC_SEND_START": 4373169874878,
+    "GRPC_SEND_END": 4373170005963,
+}
+TIMES = ServerTimes(4373169309497, 4373169874878)
 
 
 def recorded(request_id: str, shift_ns: int = 0) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = json.loads(json.dumps(RECORDED))
-    events[0]["request_id"] = request_id
-    for event in events[1:]:
-        for stamp in event["timestamps"]:
-            stamp["ns"] += shift_ns
-    return events
+    head = {"id": 2, "model_name": "scission", "model_version": 1, "request_id": request_id}
+    return [head, *({"id": 2, "timestamps": [{"name": name, "ns": ns + shift_ns}]} for name, ns in STAMPS.items())]
 
 
 def write(folder: Path, number: int, content: Any) -> Path:
@@ -49,8 +53,8 @@ def test_times_are_found_by_request_and_read_files_go(tmp_path: Path) -> None:
     for number in range(5):
         write(tmp_path, number, recorded(f"r-{number}", 10_000 * number))
     trace = Trace(tmp_path)
-    assert trace.times("r-3") == ServerTimes(32_000, 39_500)
-    assert trace.times("r-0") == ServerTimes(2_000, 9_500)
+    assert trace.times("r-3") == ServerTimes(TIMES.complete_ns + 30_000, TIMES.answered_ns + 30_000)
+    assert trace.times("r-0") == TIMES
     assert list(tmp_path.iterdir()) == []
 
 
@@ -64,7 +68,7 @@ def test_a_half_written_file_waits_until_it_is_whole(tmp_path: Path, share: floa
     assert path.exists()
     writer = threading.Timer(0.05, lambda: path.write_text(text))
     writer.start()
-    assert trace.times("r", timeout_s=20) == ServerTimes(2_000, 9_500)
+    assert trace.times("r", timeout_s=20) == TIMES
     writer.join()
     assert not path.exists()
 
@@ -74,7 +78,7 @@ def test_what_is_discarded_is_gone(tmp_path: Path) -> None:
     trace = Trace(tmp_path)
     trace.discard()
     write(tmp_path, 1, recorded("r"))
-    assert trace.times("r") == ServerTimes(2_000, 9_500)
+    assert trace.times("r") == TIMES
     with pytest.raises(EdgeError, match="no trace of request warm"):
         trace.times("warm", timeout_s=0.01)
 
@@ -84,7 +88,7 @@ def test_control_requests_without_an_id_and_other_files_are_left_out(tmp_path: P
     write(tmp_path, 1, [{"id": 1, "model_name": "scission", "model_version": 1}, {"id": 1, "timestamps": []}])
     (tmp_path / "config.pbtxt").write_text("kept")
     write(tmp_path, 2, recorded("r"))
-    assert Trace(tmp_path).times("r") == ServerTimes(2_000, 9_500)
+    assert Trace(tmp_path).times("r") == TIMES
     assert [path.name for path in tmp_path.iterdir()] == ["config.pbtxt"]
 
 
