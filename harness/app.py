@@ -146,6 +146,13 @@ def report_crash(folder: Path, error: BaseException) -> None:
     _log(folder, error)
 
 
+def check(spec: Spec) -> None:
+    """What can be wrong with a valid spec on this host. Raises SpecError; nothing is started."""
+    from harness.cell import check as check_cell
+
+    check_cell(spec)
+
+
 def _default_runner() -> Runner:
     from harness.cell import run  # late: what only checks a spec does not load what runs it
 

@@ -27,7 +27,7 @@ class Experiment(Callback):  # type: ignore[misc]
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a wrong spec before the folder of the run is made."""
         try:
-            Spec.from_config(config)
+            app.check(Spec.from_config(config))
         except SpecError as error:
             raise SystemExit(app.complain(error)) from None
 
@@ -40,7 +40,7 @@ class Experiment(Callback):  # type: ignore[misc]
         from harness.spec.composition import check_sweep  # a single run does without it
 
         try:
-            count = check_sweep(config)
+            count = check_sweep(config, app.check)
         except SpecError as error:
             raise SystemExit(app.complain(error)) from None
         self._sweep = Path(config.hydra.sweep.dir)

@@ -25,6 +25,23 @@ def run(spec: Spec, folder: Path) -> str | None:
     return modes[spec.mode](spec, folder)
 
 
+def check(spec: Spec) -> None:
+    """Find what is wrong with a cell before anything of it exists.
+
+    Raises:
+        SpecError: its link or its wire format is impossible, its weights file is missing, or mode=predict has no
+            profile to predict from.
+    """
+    from harness.testbed.link import link_spec
+    from harness.transfer import wire
+
+    link_spec(spec)
+    wire.require_for_split(spec.wire_format.name)
+    cache = ProfileCache(spec)
+    if spec.mode == "predict":
+        cache.require()
+
+
 def _predict(spec: Spec, folder: Path) -> None:
     """Re-rank from cached profiles: no TensorFlow, no link. `predicted_ms` is the forecast."""
     from harness.cell.outcome import headline, title

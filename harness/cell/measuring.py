@@ -20,10 +20,8 @@ from harness.testbed.local import LocalTestbed
 
 #: Echoes without compute that calibrate what gRPC and the server add; sizes that no candidate has.
 ECHO_BYTES = (2_000, 60_000, 400_000)
-#: 1,000 class scores, the edge's clock readings, and their Protobuf framing.
-RESPONSE_BYTES = 4_150
 #: Rounds of whole heads and tails behind a forecast: their median then stands to about 1 % (measured).
-CALIBRATION_ROUNDS = 6
+CALIBRATION_ROUNDS = 5
 #: Warm-up rounds before them, at the host's own pace.
 CALIBRATION_WARMUP = 2
 
@@ -153,7 +151,7 @@ class CellRunner:
             echoes,
             link=self._bed.link,
             slowdown=self._spec.hardware.device.slowdown,
-            response_bytes=RESPONSE_BYTES,
+            response_bytes=self._runner.response_bytes,
             fingerprint=self._cache.calibration_fingerprint,
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cell.forecasting import fill
-from harness.cell.measuring import RESPONSE_BYTES, Measured
+from harness.cell.measuring import Measured
 from harness.prediction import predictors
 from harness.prediction.link_theory import request_ms
 from harness.prediction.profile import Profiles
@@ -73,7 +73,7 @@ def validate(
     summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)
     summary |= headline(spec) | {"link": facts}
     theory_ms = {
-        row.key: request_ms(link, row.payload_bytes, RESPONSE_BYTES)
+        row.key: request_ms(link, row.payload_bytes, measured.calibration.response_bytes)
         for row in rows
         if row.payload_bytes is not None and row.measured_ms is not None
     }

@@ -29,6 +29,7 @@ class Reply:
     output: NDArray[np.float32]  # class scores [1, classes], or empty for a control request
     edge_ns: tuple[int, ...]  # at the edge: called, input ready, EdgeTL done, tail done
     parsed_ns: int  # on the device, when this object stood
+    message_bytes: int  # of the response, Protobuf and all
 
 
 class Communicator:
@@ -89,9 +90,10 @@ class Communicator:
 
     def send(self, message: bytes, timeout_s: float | None = None) -> Reply:
         """Hand an encoded request to gRPC and wait for the parsed answer. Raises EdgeError."""
-        result = InferResult(service_pb2.ModelInferResponse.FromString(self._call(message, timeout_s)))
+        answer = self._call(message, timeout_s)
+        result = InferResult(service_pb2.ModelInferResponse.FromString(answer))
         output, times = result.as_numpy("OUTPUT"), result.as_numpy("TIMES")
-        return Reply(output, tuple(int(t) for t in times), time.monotonic_ns())
+        return Reply(output, tuple(int(t) for t in times), time.monotonic_ns(), len(answer))
 
     def control(self, verb: str, arguments: dict[str, Any], timeout_s: float = 600.0) -> Any:
         """A request of ours to our own edge model that is no inference: load, prepare, time, describe."""

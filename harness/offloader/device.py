@@ -174,5 +174,6 @@ def _observation(
         edge_ns=reply.edge_ns if reply else (),
         parsed_ns=reply.parsed_ns if reply else head_ns,
         payload_bytes=payload_bytes,
+        response_bytes=reply.message_bytes if reply else 0,
         top_class=int(np.argmax(scores)),
     )

@@ -38,6 +38,7 @@ class Observation:
     edge_ns: tuple[int, ...]
     parsed_ns: int
     payload_bytes: int
+    response_bytes: int
     top_class: int
 
     def as_dict(self) -> dict[str, Any]:

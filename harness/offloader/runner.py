@@ -55,6 +55,7 @@ class Runner:
         self._trace = trace
         self._timeout_s = request_timeout_s
         self._orders = itertools.count()
+        self.response_bytes = 0  # of the last echo's answer, which weighs what an inference's does
 
     def warm(self, requests: Sequence[Request], *, paced: bool = False) -> None:
         """Run requests once and forget what they took: first calls compile, fill caches, open windows."""
@@ -83,6 +84,8 @@ class Runner:
             observation = Observation.from_dict(answer)
             server = self._trace.times(observation.request_id) if observation.sent else None
             answered += 1
+            if request.kind == "echo":
+                self.response_bytes = observation.response_bytes
             yield request, sample_of(observation, server)
         if answered != len(plan):
             raise DeviceError(f"the device answered {answered} of {len(plan)} requests")

@@ -181,10 +181,9 @@ def _frame(axes: Axes, place: Mapping[int, int], rows: Sequence[Row]) -> None:
 
 
 def _heading(figure: Figure, axes: Axes, title: str, summary: Mapping[str, Any]) -> None:
-    axes.set_title(title, loc="left", fontweight="bold")
     accuracy = summary.get("mape")
-    if accuracy is not None:
-        axes.set_title(f"MAPE {style.percent(accuracy)}", loc="right", fontsize=10)
+    told = f"; mean |error| of the prediction {style.percent(accuracy)}" if accuracy is not None else ""
+    axes.set_title(title + told, loc="left", fontweight="bold", fontsize=10)
     handles, labels = axes.get_legend_handles_labels()
     terms = list(style.TERM_LABELS.values())
     # lines and marks in the order drawn, then the stack from its top down

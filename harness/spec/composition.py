@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,11 +24,12 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 _UNKNOWN = re.compile(r"Could not (?:override|delete(?: from config)?)\.? '([^'=]+)")
 
 
-def check_sweep(config: DictConfig) -> int:
+def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> int:
     """Composes and checks every cell of a sweep, and returns how many there are. Nothing is started.
 
     Args:
         config: Hydra's own, with the overrides as typed in `hydra.overrides.task`.
+        check: what else may be wrong with a cell; raises SpecError.
 
     Raises:
         SpecError: for the first cell that is wrong.
@@ -42,7 +44,7 @@ def check_sweep(config: DictConfig) -> int:
         )
         cells = BasicSweeper.split_arguments(parsed, None)[0]
         for overrides in cells:
-            Spec.from_config(loader.load_sweep_config(config, list(overrides)))
+            check(Spec.from_config(loader.load_sweep_config(config, list(overrides))))
     except COMPOSITION_ERRORS as error:
         raise SpecError(explain_hydra(error)) from None
     return len(cells)

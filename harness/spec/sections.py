@@ -147,7 +147,7 @@ class Dataset(Part):
 class Constraints(Part):
     """What the user rules out (`conf/constraints`)."""
 
-    min_split: int = field("least number of cuts that stay on the device; 0: no constraint", ge=0, le=10_000)
+    min_split: int = field("least Keras index of the last device layer, the cut; 0: no constraint", ge=0, le=10_000)
 
 
 class Gate(Part):

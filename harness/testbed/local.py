@@ -88,7 +88,7 @@ class LocalTestbed:
             **spec.model.model_dump(include={"name", "architecture", "input_shape", "preprocessing", "weights"}),
             "seed": spec.seed,
         }
-        common = {"model": model, "execution": spec.profile.execution}
+        common: dict[str, Any] = {"model": model, "execution": spec.profile.execution}
         loaded: dict[str, Any] = self.agent.call(
             "load",
             **common,

@@ -174,6 +174,16 @@ def get(name: str, **parameters: Any) -> WireFormat:
     return _REGISTRY.create(name, **parameters)
 
 
+def require_for_split(name: str) -> None:
+    """Raise SpecError, naming those that can, where a format cannot carry the tensor at a cut."""
+    able = [other for other in names() if "split" in get(other).applies_to]
+    if name not in able:
+        raise SpecError(
+            f"wire_format: {name} carries the input picture only (edge-only, which every run ranks anyway); "
+            f"allowed at a cut: {', '.join(able)}"
+        )
+
+
 def names() -> tuple[str, ...]:
     """All wire formats."""
     return _REGISTRY.names()
