@@ -16,7 +16,5 @@ def main(config: DictConfig) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault(
-        "HYDRA_FULL_ERROR", "1"
-    )  # let its errors through: they are one line here, and exit 2
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let its errors through: they are one line here, and exit 2
     sys.exit(app.guard(main))

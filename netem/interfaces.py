@@ -74,9 +74,7 @@ def create_veth(interface: str, peer_interface: str, peer_namespace: str) -> Non
     descriptor = os.open(peer_namespace, os.O_RDONLY)
     try:
         with _netlink("make a veth pair") as ip:
-            ip.link(
-                "add", ifname=interface, kind="veth", peer={"ifname": peer_interface, "net_ns_fd": descriptor}
-            )
+            ip.link("add", ifname=interface, kind="veth", peer={"ifname": peer_interface, "net_ns_fd": descriptor})
     finally:
         os.close(descriptor)
 
@@ -86,9 +84,7 @@ def configure(end: End, backend: Backend) -> None:
     with _netlink(f"set up {end.interface}") as ip:
         index = _index(ip, end.interface)
         # One segment at most: tbf must see the frames that the link carries, not what offload glues together.
-        ip.link(
-            "set", index=index, address=end.mac, mtu=end.mtu, txqlen=TRANSMIT_QUEUE_FRAMES, gso_max_segs=1
-        )
+        ip.link("set", index=index, address=end.mac, mtu=end.mtu, txqlen=TRANSMIT_QUEUE_FRAMES, gso_max_segs=1)
         shape(ip, index, end, backend)
         ip.link("set", index=index, state="up")
         ip.addr("replace", index=index, address=end.address, prefixlen=32)
@@ -216,7 +212,5 @@ def _netlink(what: str) -> Iterator[IPRoute]:
             yield ip
     except NetlinkError as error:
         if error.code in (errno.EPERM, errno.EACCES):
-            raise CapabilityError(
-                f"may not {what}: this process needs CAP_NET_ADMIN; run it as root"
-            ) from error
+            raise CapabilityError(f"may not {what}: this process needs CAP_NET_ADMIN; run it as root") from error
         raise ShapingError(f"could not {what}: the kernel says {error.args[-1]} ({error.code})") from error

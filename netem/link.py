@@ -103,9 +103,7 @@ class LinkSpec:
     def send_buffer_bytes(self) -> int:
         """Largest TCP send and receive buffer on this link: Linux' own, or four bandwidth-delay products."""
         fastest_bytes_per_ms = max(self.rate_up_mbps, self.rate_down_mbps) * 1e6 / 8 / 1e3
-        return max(
-            LARGEST_SEND_BUFFER_BYTES, round(BANDWIDTH_DELAY_PRODUCTS * fastest_bytes_per_ms * self.rtt_ms)
-        )
+        return max(LARGEST_SEND_BUFFER_BYTES, round(BANDWIDTH_DELAY_PRODUCTS * fastest_bytes_per_ms * self.rtt_ms))
 
     @property
     def default_queue_bytes(self) -> int:

@@ -134,9 +134,7 @@ def _planned_end(end: End, where: Where, backend: Backend) -> list[str]:
             f"tc -n {where} qdisc replace dev {end.interface} parent 1:1 handle 2: {tbf}",
         ]
     device = f"dev {end.interface}"
-    route = (
-        f"ip -n {where} route replace {end.peer_address}/32 dev {end.interface} scope link src {end.address}"
-    )
+    route = f"ip -n {where} route replace {end.peer_address}/32 dev {end.interface} scope link src {end.address}"
     return [
         f"ip -n {where} link set {end.interface} address {end.mac} mtu {end.mtu} "
         f"txqueuelen {interfaces.TRANSMIT_QUEUE_FRAMES} gso_max_segs 1",

@@ -46,9 +46,7 @@ def set_sysctls(values: dict[str, str]) -> dict[str, str]:
             raise ShapingError(f"sysctl {name}={value} was refused: {error.strerror}; run as root") from error
         report[name] = " ".join(path.read_text().split())
         if report[name] != value:
-            raise ShapingError(
-                f"sysctl {name} is {report[name]}, {value} was set: another program changes it"
-            )
+            raise ShapingError(f"sysctl {name} is {report[name]}, {value} was set: another program changes it")
     return report
 
 
@@ -67,9 +65,7 @@ def congestion_control_in_force(sandbox: Sandbox) -> dict[Where, str]:
                 client.connect(server.getsockname())
                 accepted, _ = server.accept()
             except OSError as error:
-                raise ShapingError(
-                    f"no TCP connection over the link: {error}; is a firewall in force?"
-                ) from error
+                raise ShapingError(f"no TCP connection over the link: {error}; is a firewall in force?") from error
             with accepted:
                 return {"device": _congestion_control(client), "edge": _congestion_control(accepted)}
 

@@ -50,14 +50,10 @@ class LayerGraph:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.inputs):
-            raise ValueError(
-                f"{len(self.names)} layer names, but inputs of {len(self.inputs)} layers; give one each"
-            )
+            raise ValueError(f"{len(self.names)} layer names, but inputs of {len(self.inputs)} layers; give one each")
         for index, sources in enumerate(self.inputs):
             if any(not 0 <= source < index for source in sources):
-                raise ValueError(
-                    f"layer {index} reads layers {sources}; allowed: indices from 0 to {index - 1}"
-                )
+                raise ValueError(f"layer {index} reads layers {sources}; allowed: indices from 0 to {index - 1}")
 
     def cuts(self) -> tuple[int, ...]:
         """Indices k that exactly one live tensor crosses, the input layer and the last aside."""
@@ -124,9 +120,7 @@ def layer_graph(model: Any) -> LayerGraph:
         for node in nodes:
             index = numbers[id(node.operation)]
             calls[index] += 1
-            inputs[index] = tuple(
-                numbers[id(tensor._keras_history.operation)] for tensor in node.input_tensors
-            )
+            inputs[index] = tuple(numbers[id(tensor._keras_history.operation)] for tensor in node.input_tensors)
     for layer, count in zip(model.layers, calls, strict=True):
         if count != 1:
             raise SpecError(

@@ -27,9 +27,7 @@ def photograph(input_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """
     height, width, channels = input_shape
     if channels != 3:
-        raise SpecError(
-            f"model.input_shape: got {channels} channels; allowed: 3, the request is an RGB picture"
-        )
+        raise SpecError(f"model.input_shape: got {channels} channels; allowed: 3, the request is an RGB picture")
     with Image.open(_photograph_file()) as picture:
         fitted = ImageOps.fit(picture.convert("RGB"), (width, height), Image.Resampling.BICUBIC)
     return np.asarray(fitted, dtype=np.uint8)[np.newaxis]

@@ -34,8 +34,7 @@ def block(model: Any, start_index: int, end_index: int) -> Any:
     last = len(model.layers) - 1
     if not 0 <= start_index < end_index <= last:
         raise SpecError(
-            f"no block from layer {start_index} to {end_index} in {model.name}; "
-            f"allowed: 0 <= start < end <= {last}"
+            f"no block from layer {start_index} to {end_index} in {model.name}; allowed: 0 <= start < end <= {last}"
         )
     try:
         return keras.Model(model.layers[start_index].output, model.layers[end_index].output)

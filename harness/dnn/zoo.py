@@ -63,36 +63,26 @@ def from_config(mapping: Mapping[str, Any]) -> ModelSpec:
     allowed = [field.name for field in dataclasses.fields(ModelSpec)]
     for key in mapping:
         if key not in allowed:
-            raise SpecError(
-                f"model: unknown key {key!r}; allowed: {', '.join(allowed)}{_nearest(str(key), allowed)}"
-            )
+            raise SpecError(f"model: unknown key {key!r}; allowed: {', '.join(allowed)}{_nearest(str(key), allowed)}")
     missing = [key for key in ("name", "architecture", "input_shape", "preprocessing") if key not in mapping]
     if missing:
-        raise SpecError(
-            f"model: {', '.join(missing)} missing, got {', '.join(map(str, mapping))}; add to conf/model"
-        )
+        raise SpecError(f"model: {', '.join(missing)} missing, got {', '.join(map(str, mapping))}; add to conf/model")
     shape = tuple(mapping["input_shape"])
     if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape) or shape[2] != 3:
-        raise SpecError(
-            f"model.input_shape: got {list(shape)}; allowed: [height, width, 3], positive integers"
-        )
+        raise SpecError(f"model.input_shape: got {list(shape)}; allowed: [height, width, 3], positive integers")
     mode = mapping["preprocessing"]
     if mode not in PREPROCESSING:
         raise SpecError(f"model.preprocessing: got {mode!r}; allowed: {', '.join(PREPROCESSING)}")
     weights = mapping.get("weights")
     if weights is not None and not isinstance(weights, str):
-        raise SpecError(
-            f"model.weights: got {weights!r}; allowed: null, imagenet, or the path of a weights file"
-        )
+        raise SpecError(f"model.weights: got {weights!r}; allowed: null, imagenet, or the path of a weights file")
     landmarks = tuple(mapping.get("landmarks") or ())
     if not all(isinstance(index, int) and index > 0 for index in landmarks):
         raise SpecError(f"model.landmarks: got {list(landmarks)}; allowed: positive layer indices")
     seed = mapping.get("seed", 0)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise SpecError(f"seed: got {seed!r}; allowed: an integer from 0 to 4294967295")
-    return ModelSpec(
-        str(mapping["name"]), str(mapping["architecture"]), shape, mode, weights, seed, landmarks
-    )
+    return ModelSpec(str(mapping["name"]), str(mapping["architecture"]), shape, mode, weights, seed, landmarks)
 
 
 def content_key(spec: ModelSpec) -> str:
@@ -123,13 +113,9 @@ def weights_file(path: str) -> Path:
     """The weights file at `path`; raises SpecError where there is none, or Keras would not read it."""
     file = Path(path).expanduser()
     if not file.name.endswith(WEIGHT_SUFFIXES):
-        raise SpecError(
-            f"model.weights: got {path!r}; allowed: null, imagenet, or a *{', *'.join(WEIGHT_SUFFIXES)}"
-        )
+        raise SpecError(f"model.weights: got {path!r}; allowed: null, imagenet, or a *{', *'.join(WEIGHT_SUFFIXES)}")
     if not file.is_file():
-        raise SpecError(
-            f"model.weights: no file at {path!r}; give an existing weights file, null or imagenet"
-        )
+        raise SpecError(f"model.weights: no file at {path!r}; give an existing weights file, null or imagenet")
     return file
 
 
@@ -157,9 +143,7 @@ def preprocess(spec: ModelSpec, images: NDArray[np.uint8]) -> NDArray[np.float32
         x = np.ascontiguousarray(x[..., ::-1])
         x -= np.asarray(CAFFE_MEAN, np.float32)
     else:
-        raise SpecError(
-            f"model.preprocessing: got {spec.preprocessing!r}; allowed: {', '.join(PREPROCESSING)}"
-        )
+        raise SpecError(f"model.preprocessing: got {spec.preprocessing!r}; allowed: {', '.join(PREPROCESSING)}")
     return x
 
 
@@ -180,15 +164,12 @@ def build(spec: ModelSpec) -> Any:
     if constructor is None or not spec.architecture[:1].isupper():
         known = [name for name in dir(keras.applications) if name[:1].isupper()]
         raise SpecError(
-            f"model.architecture: keras.applications has no {spec.architecture!r}"
-            f"{_nearest(spec.architecture, known)}"
+            f"model.architecture: keras.applications has no {spec.architecture!r}{_nearest(spec.architecture, known)}"
         )
     file = None if spec.weights in (None, "imagenet") else weights_file(str(spec.weights))
     keras.utils.set_random_seed(spec.seed)
     try:
-        model = constructor(
-            input_shape=spec.input_shape, weights="imagenet" if spec.weights == "imagenet" else None
-        )
+        model = constructor(input_shape=spec.input_shape, weights="imagenet" if spec.weights == "imagenet" else None)
     except Exception as error:
         raise _construction_error(spec, error) from error
     if file is not None:
@@ -218,9 +199,7 @@ def _construction_error(spec: ModelSpec, error: Exception) -> HarnessError:
             f"model.weights=imagenet: {spec.architecture}'s weights are not in Keras' cache and could not be "
             f"fetched ({_first_line(error)}); give a weights file, use null, or run once with a network"
         )
-    return SpecError(
-        f"model: {spec.architecture} with input_shape {list(spec.input_shape)}: {_first_line(error)}"
-    )
+    return SpecError(f"model: {spec.architecture} with input_shape {list(spec.input_shape)}: {_first_line(error)}")
 
 
 def _redraw_depthwise(model: Any, seed: int) -> None:

@@ -24,9 +24,7 @@ _MEASURED_HEADERS = (
 _WIDTH = 100  # fits a log and half a screen
 
 
-def print_forecast(
-    rows: Sequence[Row], *, min_split: int, title: str = "Forecast", file: TextIO | None = None
-) -> None:
+def print_forecast(rows: Sequence[Row], *, min_split: int, title: str = "Forecast", file: TextIO | None = None) -> None:
     """What the profile predicts, before anything is measured: the baselines and the best splits.
 
     For each transfer layer the best split of all, the best from `min_split` on, and their next two.
@@ -123,9 +121,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
     ratios = (("Scission", "scission"), ("device-only", "device_only"), ("edge-only", "edge_only"))
     pairs = [(label, summary.get(f"speedup_vs_{key}") or {}) for label, key in ratios]
-    speedups = [
-        f"{label} {style.factor(pair.get('measured'))}" for label, pair in pairs if pair.get("measured")
-    ]
+    speedups = [f"{label} {style.factor(pair.get('measured'))}" for label, pair in pairs if pair.get("measured")]
     if speedups:
         lines.append(f"Measured speed-up over {', '.join(speedups)}")
     lines.append(style.headline(summary.get("verdict")))
@@ -137,9 +133,7 @@ def _new_table(title: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
 def _console(file: TextIO | None) -> Console:

@@ -114,9 +114,7 @@ def _prediction(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer
         )
 
 
-def _best_marks(
-    axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer: str, min_split: int
-) -> None:
+def _best_marks(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer: str, min_split: int) -> None:
     """The paper's marks: a circle for the best of all, a square for the best from `min_split` on."""
     own = [row for row in rows if row.key.transfer_layer == layer]
     name = "ScissionTL" if layer == _STACKED else "Scission"
@@ -149,9 +147,7 @@ def _baselines(axes: Axes, rows: Sequence[Row]) -> None:
         axes.axhline(
             value,
             color=style.BASELINE_COLOURS[row.key.candidate],
-            ls=dashes.get(
-                row.key.wire_format if row.key.candidate == "edge-only" else row.key.candidate, "--"
-            ),
+            ls=dashes.get(row.key.wire_format if row.key.candidate == "edge-only" else row.key.candidate, "--"),
             lw=1.2,
             label=f"{style.candidate_name(row.key)}, {kind}",
             zorder=2,
@@ -187,9 +183,7 @@ def _heading(figure: Figure, axes: Axes, title: str, summary: Mapping[str, Any])
     handles, labels = axes.get_legend_handles_labels()
     terms = list(style.TERM_LABELS.values())
     # lines and marks in the order drawn, then the stack from its top down
-    order = sorted(
-        range(len(labels)), key=lambda at: -terms.index(labels[at]) if labels[at] in terms else -99
-    )
+    order = sorted(range(len(labels)), key=lambda at: -terms.index(labels[at]) if labels[at] in terms else -99)
     if handles:
         figure.legend(
             [handles[at] for at in order],

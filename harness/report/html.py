@@ -60,8 +60,7 @@ def _table(header: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]], te
 
     def cells(tag: str, values: Sequence[str]) -> str:
         return "".join(
-            f"<{tag}{' class=n' if index >= text_columns else ''}>{value}</{tag}>"
-            for index, value in enumerate(values)
+            f"<{tag}{' class=n' if index >= text_columns else ''}>{value}</{tag}>" for index, value in enumerate(values)
         )
 
     body = "\n".join(f'<tr class="{kind}">{cells("td", values)}</tr>' for kind, values in lines)
@@ -189,9 +188,7 @@ def _candidate(row: Row) -> list[str]:
         name += f"<br><small>not possible: {escape(row.infeasible_because)}</small>"
     measured = style.milliseconds(row.measured_ms)
     if row.measured_low_ms is not None and row.measured_high_ms is not None:
-        measured += (
-            f" [{style.milliseconds(row.measured_low_ms)}, {style.milliseconds(row.measured_high_ms)}]"
-        )
+        measured += f" [{style.milliseconds(row.measured_low_ms)}, {style.milliseconds(row.measured_high_ms)}]"
     terms = row.measured_terms or row.predicted_terms
     return [
         name,

@@ -41,9 +41,7 @@ def junit_xml(cells: Sequence[Cell], *, suite: str = "sweep") -> str:
             element.text = _clean("\n".join(reasons))
         elif cell.summary.get("sentence"):
             mape = percent(cell.summary.get("mape"))
-            ElementTree.SubElement(case, "system-out").text = _clean(
-                f"{cell.summary['sentence']} MAPE {mape}."
-            )
+            ElementTree.SubElement(case, "system-out").text = _clean(f"{cell.summary['sentence']} MAPE {mape}.")
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 

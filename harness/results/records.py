@@ -230,8 +230,7 @@ def read_splits(folder: Path) -> list[Row]:
         if header != COLUMNS:
             odd = sorted(set(header) ^ set(COLUMNS)) or ["their order"]
             raise HarnessError(
-                f"{path}: not the columns of schema {SCHEMA_VERSION}, different in {', '.join(odd)}; "
-                "run the cell again"
+                f"{path}: not the columns of schema {SCHEMA_VERSION}, different in {', '.join(odd)}; run the cell again"
             )
         rows = []
         for number, line in enumerate(reader, 2):

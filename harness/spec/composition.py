@@ -39,9 +39,7 @@ def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> int:
     loader = GlobalHydra.instance().config_loader()
     fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     try:
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(
-            fixed + list(config.hydra.overrides.task)
-        )
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(fixed + list(config.hydra.overrides.task))
         cells = BasicSweeper.split_arguments(parsed, None)[0]
         for overrides in cells:
             check(Spec.from_config(loader.load_sweep_config(config, list(overrides))))

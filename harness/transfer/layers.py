@@ -81,9 +81,7 @@ class MaxPool(TransferLayer):
 
     def infeasible_because(self, shape: Shape) -> str | None:
         if len(shape) != 3:
-            return (
-                f"no spatial axes: the tensor is {list(shape)}, max pooling needs [height, width, channels]"
-            )
+            return f"no spatial axes: the tensor is {list(shape)}, max pooling needs [height, width, channels]"
         return None
 
     def payload_shape(self, shape: Shape) -> Shape:
@@ -104,9 +102,7 @@ class MaxPool(TransferLayer):
         payload = self.payload_shape(shape)
         layers = [keras.Input(payload), keras.layers.UpSampling2D(2, interpolation="nearest", name="edge_tl")]
         if shape[0] % 2 or shape[1] % 2:
-            layers.append(
-                keras.layers.Cropping2D(((0, shape[0] % 2), (0, shape[1] % 2)), name="edge_tl_crop")
-            )
+            layers.append(keras.layers.Cropping2D(((0, shape[0] % 2), (0, shape[1] % 2)), name="edge_tl_crop"))
         return keras.Sequential(layers)
 
     def _require_feasible(self, shape: Shape) -> None:

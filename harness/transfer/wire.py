@@ -66,8 +66,7 @@ class WireFormat(ABC):
     def _require_dtype(self, array: Array) -> None:
         if array.dtype != self.dtype:
             raise WireFormatError(
-                f"wire_format {self.name}: got an array of {array.dtype}; allowed: {self.dtype}; "
-                "convert it first"
+                f"wire_format {self.name}: got an array of {array.dtype}; allowed: {self.dtype}; convert it first"
             )
 
 
@@ -164,9 +163,7 @@ class Jpeg(WireFormat):
 
     def _require_picture(self, shape: Shape) -> None:
         if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-            raise WireFormatError(
-                f"wire_format jpeg: got shape {list(shape)}; allowed: [1, height, width, 3]"
-            )
+            raise WireFormatError(f"wire_format jpeg: got shape {list(shape)}; allowed: [1, height, width, 3]")
 
 
 def get(name: str, **parameters: Any) -> WireFormat:

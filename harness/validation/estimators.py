@@ -35,11 +35,7 @@ def bootstrap_median_interval(
 def relative_errors(rows: Sequence[Row], column: str = "predicted_ms") -> list[float]:
     """(predicted - measured) / measured of every row that has both; `column` names the prediction."""
     pairs = ((getattr(row, column), row.measured_ms) for row in rows)
-    return [
-        (predicted - measured) / measured
-        for predicted, measured in pairs
-        if measured and predicted is not None
-    ]
+    return [(predicted - measured) / measured for predicted, measured in pairs if measured and predicted is not None]
 
 
 def mape(errors: Sequence[float]) -> float | None:
@@ -57,9 +53,7 @@ def bias(errors: Sequence[float]) -> float | None:
     return float(np.mean(errors)) if errors else None
 
 
-def kendall_tau_b(
-    predicted: Sequence[float], measured: Sequence[float], noise_floor: float = 0.0
-) -> float | None:
+def kendall_tau_b(predicted: Sequence[float], measured: Sequence[float], noise_floor: float = 0.0) -> float | None:
     """Kendall's tau-b (Kendall 1945); measured values nearer than `noise_floor` (a fraction) are ties.
 
     (concordant - discordant) / sqrt(pairs not tied in one * pairs not tied in the other). None where either

@@ -112,9 +112,7 @@ def _closing(samples: Sequence[Sample], settings: GateSettings) -> list[str]:
     for key, own in by_candidate(samples).items():
         gap = max(abs(each.total_ms - sum(each.terms.values()) - each.other_ms) for each in own)
         if not gap <= _CLOSING_MS:
-            reasons.append(
-                f"{key}: terms and other miss the total by up to {gap:.3f} ms, allowed {_CLOSING_MS} ms"
-            )
+            reasons.append(f"{key}: terms and other miss the total by up to {gap:.3f} ms, allowed {_CLOSING_MS} ms")
         if not shares[key] <= settings.max_other_share:
             worst = max(own, key=lambda each: abs(each.other_ms))
             reasons.append(

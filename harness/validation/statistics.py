@@ -92,9 +92,7 @@ def fill_measured(rows: Sequence[Row], samples: Sequence[Sample], seed: int) -> 
         }
         row.other_measured_ms = float(np.median([sample.other_ms for sample in own]))
         row.network_measured_ms = (
-            None
-            if row.key.candidate == "device-only"
-            else float(np.median([_network_ms(each) for each in own]))
+            None if row.key.candidate == "device-only" else float(np.median([_network_ms(each) for each in own]))
         )
         if row.predicted_ms is not None and row.measured_ms:
             row.error = (row.predicted_ms - row.measured_ms) / row.measured_ms
@@ -110,16 +108,13 @@ def best(rows: Iterable[Row], value: _Value) -> Row | None:
     return min(known, key=lambda pair: pair[0])[1] if known else None
 
 
-def best_split(
-    rows: Iterable[Row], value: _Value, min_split: int, *, transfer: bool | None = None
-) -> Row | None:
+def best_split(rows: Iterable[Row], value: _Value, min_split: int, *, transfer: bool | None = None) -> Row | None:
     """The best feasible split from `min_split` on; with a transfer layer, without (`none`), or either."""
     return best(
         (
             row
             for row in rows
-            if is_split(row, min_split)
-            and (transfer is None or transfer == (row.key.transfer_layer != "none"))
+            if is_split(row, min_split) and (transfer is None or transfer == (row.key.transfer_layer != "none"))
         ),
         value,
     )
@@ -137,9 +132,7 @@ def summarise(rows: list[Row], samples: list[Sample], *, min_split: int) -> dict
     floor = noise_floor(totals)
     tied = floor or 0.0
     known = [row for row in rows if row.measured_ms is not None and row.predicted_ms is not None]
-    tau = kendall_tau_b(
-        [row.predicted_ms or 0.0 for row in known], [row.measured_ms or 0.0 for row in known], tied
-    )
+    tau = kendall_tau_b([row.predicted_ms or 0.0 for row in known], [row.measured_ms or 0.0 for row in known], tied)
     best_predicted = best_split(rows, _predicted, min_split)
     best_measured = best_split(rows, _measured, min_split)
     best_transfer = best_split(rows, _predicted, min_split, transfer=True)
@@ -180,9 +173,7 @@ def _accuracy(rows: Sequence[Row]) -> dict[str, float | None]:
 def other_shares(samples: Iterable[Sample]) -> dict[Key, float]:
     """For each candidate the median of |other| / total: the part of a request that no term explains."""
     return {
-        key: float(
-            np.median([abs(each.other_ms) / each.total_ms for each in own if each.total_ms > 0] or [0])
-        )
+        key: float(np.median([abs(each.other_ms) / each.total_ms for each in own if each.total_ms > 0] or [0]))
         for key, own in by_candidate(samples).items()
     }
 
@@ -224,9 +215,7 @@ def candidate_name(key: Key) -> str:
 
 def sentence(rows: Sequence[Row], min_split: int, floor: float) -> str:
     """Which candidate is best, in one sentence; says so when a naive baseline beats every split."""
-    verb, value = (
-        ("measured", _measured) if any(row.measured_ms for row in rows) else ("predicted", _predicted)
-    )
+    verb, value = ("measured", _measured) if any(row.measured_ms for row in rows) else ("predicted", _predicted)
     split = best_split(rows, value, min_split)
     naive = best(filter(is_baseline, rows), value)
     split_ms = value(split) if split else None
@@ -244,9 +233,7 @@ def _with(key: Key, value_ms: float) -> str:
     return f"{candidate_name(key)} with {value_ms:.1f} ms"
 
 
-def _compare(
-    split: Key, split_ms: float, naive: Key, naive_ms: float, verb: str, min_split: int, floor: float
-) -> str:
+def _compare(split: Key, split_ms: float, naive: Key, naive_ms: float, verb: str, min_split: int, floor: float) -> str:
     ours, theirs = _with(split, split_ms), _with(naive, naive_ms)
     if abs(split_ms - naive_ms) < floor * min(split_ms, naive_ms):
         return f"Best {verb}: {ours} and {theirs} differ by less than the noise floor of {floor:.1%}."

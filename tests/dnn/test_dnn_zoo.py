@@ -53,9 +53,7 @@ def spec_of(name: str, **changes: object) -> zoo.ModelSpec:
 
 
 def keras_module(name: str) -> str:
-    return next(
-        (module for module, names in KERAS_MODULES.items() if name in names and module != "vgg"), name
-    )
+    return next((module for module, names in KERAS_MODULES.items() if name in names and module != "vgg"), name)
 
 
 def test_the_zoo_is_that_of_the_authors_tool():

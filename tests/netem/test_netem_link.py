@@ -44,9 +44,7 @@ def test_a_congestion_control_the_kernel_cannot_hold(name: str) -> None:
 
 
 @given(st.floats(0.1, 1000), st.floats(0.1, 1000), st.floats(0, 200), st.floats(0, 200))
-def test_one_connection_cannot_overflow_the_default_queue(
-    up: float, down: float, there: float, back: float
-) -> None:
+def test_one_connection_cannot_overflow_the_default_queue(up: float, down: float, there: float, back: float) -> None:
     spec = LinkSpec(up, down, there, back)
     assert spec.rtt_ms == there + back
     assert spec.queue_limit_bytes >= 2 * spec.send_buffer_bytes

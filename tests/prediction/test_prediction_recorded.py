@@ -84,9 +84,7 @@ def test_a_pickle_of_something_else_is_refused(tmp_path, content):
 
 
 def test_a_record_with_a_missing_attribute_is_refused(tmp_path):
-    stream = io.BytesIO(
-        b"\x80\x03]c__main__\nLayerBenchmark\n)\x81}X\x05\x00\x00\x00modelX\x05\x00\x00\x00vgg16sba."
-    )
+    stream = io.BytesIO(b"\x80\x03]c__main__\nLayerBenchmark\n)\x81}X\x05\x00\x00\x00modelX\x05\x00\x00\x00vgg16sba.")
     with pytest.raises(SpecError, match="KeyError"):
         read_profiles(write(tmp_path / "short.dat", stream.getvalue()))
 

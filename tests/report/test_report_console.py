@@ -25,9 +25,7 @@ def test_the_final_table_fits_and_cuts_nothing_off() -> None:
     measured = [row for row in cell.rows if row.measured_ms is not None]
     measured += [Row(Key("split", 999, "maxpool"), predicted_ms=1.0)]
     out = io.StringIO()
-    print_final(
-        measured, cell.summary | {"verdict": "fail", "reasons": ["[red]mape[/red] is 20 %"]}, file=out
-    )
+    print_final(measured, cell.summary | {"verdict": "fail", "reasons": ["[red]mape[/red] is 20 %"]}, file=out)
     text = out.getvalue()
     table = text[: text.index("MAPE")]
     assert "…" not in table

@@ -93,9 +93,7 @@ def test_a_cells_page_from_disk(tmp_path: Path) -> None:
     tags = parsed(page)
     assert "svg" in tags.seen
     assert "script" not in tags.seen
-    assert not any(
-        re.match("https?:|//", value or "") for name, value in tags.attributes if name in {"src", "href"}
-    )
+    assert not any(re.match("https?:|//", value or "") for name, value in tags.attributes if name in {"src", "href"})
     body = page[page.index("<body>") :]
     places = [
         body.index(text)

@@ -50,9 +50,7 @@ def test_a_good_sweep(tmp_path: Path) -> None:
     assert tuple(lines[0]) == (*SWEEP_COLUMNS, "sweep.seed", *COLUMNS)
     assert [line["bandwidth_mbps"] for line in lines] == ["30.0", "30.0", "60.0", "60.0"]
     assert [line["sweep.seed"] for line in lines] == ["0", "0", "1", "1"]
-    assert {(line["model"], line["hardware"], line["rtt_ms"]) for line in lines} == {
-        ("densenet169", "iiot", "28.0")
-    }
+    assert {(line["model"], line["hardware"], line["rtt_ms"]) for line in lines} == {("densenet169", "iiot", "28.0")}
     page = (tmp_path / "report.html").read_text()
     assert 'href="0/report.html"' in page
     assert page.index("Pass") < page.index("<table>")

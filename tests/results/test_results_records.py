@@ -166,9 +166,7 @@ def test_json_records_carry_the_version_and_no_nan(tmp_path: Path) -> None:
     assert names(tmp_path) == ["env.json", "status.json", "summary.json"]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = records.CellWriter(tmp_path)
     writer.summary({"mape": 1})
 

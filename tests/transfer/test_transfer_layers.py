@@ -48,16 +48,12 @@ def test_an_unknown_layer_gets_the_nearest_name():
 
 @pytest.mark.tensorflow
 def test_four_by_four_as_in_figure_3():
-    feature_map = np.array([[1, 3, 2, 1], [4, 2, 1, 5], [7, 0, 3, 3], [1, 2, 8, 6]], np.float32)[
-        None, :, :, None
-    ]
+    feature_map = np.array([[1, 3, 2, 1], [4, 2, 1, 5], [7, 0, 3, 3], [1, 2, 8, 6]], np.float32)[None, :, :, None]
     maxpool = layers.get("maxpool")
     pooled = np.asarray(maxpool.device_tl((4, 4, 1))(feature_map))
     np.testing.assert_array_equal(pooled[0, :, :, 0], [[4, 5], [7, 8]])
     restored = np.asarray(maxpool.edge_tl((4, 4, 1))(pooled))
-    np.testing.assert_array_equal(
-        restored[0, :, :, 0], [[4, 4, 5, 5], [4, 4, 5, 5], [7, 7, 8, 8], [7, 7, 8, 8]]
-    )
+    np.testing.assert_array_equal(restored[0, :, :, 0], [[4, 4, 5, 5], [4, 4, 5, 5], [7, 7, 8, 8], [7, 7, 8, 8]])
 
 
 @pytest.mark.tensorflow

@@ -128,9 +128,7 @@ def test_an_array_that_a_format_cannot_carry(name, array, message):
 
 def test_formats_and_layers_have_a_yaml_each_that_builds_them():
     for group, module in (("wire_format", wire), ("transfer_layer", layers)):
-        configs = {
-            file.stem: OmegaConf.to_container(OmegaConf.load(file)) for file in (CONF / group).glob("*.yaml")
-        }
+        configs = {file.stem: OmegaConf.to_container(OmegaConf.load(file)) for file in (CONF / group).glob("*.yaml")}
         assert set(configs) == set(module.names())
         for stem, config in configs.items():
             assert module.get(**config).name == stem

@@ -40,9 +40,7 @@ def make_cell(
     rows, requests, theory = [], [], {}
     for key, share, payload in _candidates():
         predicted = _terms(key, share, payload, device_ms, edge_ms, mbps, rtt_ms)
-        actual = _terms(
-            key, share, payload, device_ms, edge_ms, measured_mbps or mbps, measured_rtt_ms or rtt_ms
-        )
+        actual = _terms(key, share, payload, device_ms, edge_ms, measured_mbps or mbps, measured_rtt_ms or rtt_ms)
         total = sum(predicted.values())
         row = Row(key, payload_bytes=payload or None, predicted_terms=predicted, predicted_ms=total)
         row.forecast_ms, row.paper_ms, row.layer = total * 1.02, total * 1.15, f"layer_{key.split or 'all'}"

@@ -50,9 +50,7 @@ def test_good_work_passes(seed: int, noise: float) -> None:
 def test_a_wrong_unit_fails(wrong: dict[str, float], noise: float) -> None:
     verdict = verdict_of(make_cell(noise=noise, **wrong))
     assert verdict.verdict == "fail"
-    assert any(
-        "network_measured_ms is" in reason and "allowed within" in reason for reason in verdict.reasons
-    )
+    assert any("network_measured_ms is" in reason and "allowed within" in reason for reason in verdict.reasons)
     assert all("\n" not in reason for reason in verdict.reasons)
 
 
@@ -90,9 +88,7 @@ def test_a_missing_term_fails_and_an_unavailable_one_does_not() -> None:
 def test_a_sum_that_does_not_close_fails() -> None:
     cell = make_cell()
     first = cell.samples[0]
-    verdict = verdict_of(
-        replace(cell, samples=[replace(first, total_ms=first.total_ms + 2), *cell.samples[1:]])
-    )
+    verdict = verdict_of(replace(cell, samples=[replace(first, total_ms=first.total_ms + 2), *cell.samples[1:]]))
     assert verdict.verdict == "fail"
     assert "miss the total by up to 2.000 ms" in verdict.reasons[0]
 

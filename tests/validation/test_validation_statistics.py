@@ -108,15 +108,11 @@ def test_a_cut_that_only_min_split_forbids_counts_below_it_and_an_impossible_one
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 50), latencies, latencies), min_size=1, max_size=12, unique_by=lambda t: t[0]
-    ),
+    st.lists(st.tuples(st.integers(1, 50), latencies, latencies), min_size=1, max_size=12, unique_by=lambda t: t[0]),
     st.floats(0, 0.2),
 )
 @settings(max_examples=50)
-def test_regret_is_never_negative_and_zero_for_the_truth(
-    triples: list[tuple[int, float, float]], floor: float
-) -> None:
+def test_regret_is_never_negative_and_zero_for_the_truth(triples: list[tuple[int, float, float]], floor: float) -> None:
     rows = [split_row(*triple) for triple in triples]
     truth = [split_row(split, measured, measured) for split, _, measured in triples]
     for each in (statistics.regret, statistics.regret_all, statistics.regret_by_min_split):
@@ -130,9 +126,7 @@ def test_regret_is_never_negative_and_zero_for_the_truth(
 def test_drift_and_noise_floor_are_relative(totals: list[float], scale: float) -> None:
     key = Key("device-only")
     for each in (statistics.drift, statistics.noise_floor):
-        assert each({key: totals}) == pytest.approx(
-            each({key: [value * scale for value in totals]}), abs=1e-9
-        )
+        assert each({key: totals}) == pytest.approx(each({key: [value * scale for value in totals]}), abs=1e-9)
 
 
 def test_drift_and_noise_floor_by_hand() -> None:
@@ -149,8 +143,7 @@ def test_drift_and_noise_floor_by_hand() -> None:
 def test_the_order_of_the_lines_does_not_matter(order: list[int]) -> None:
     key = Key("edge-only", None, "none", "uint8")
     samples = [
-        Sample(key, place, 100.0 + place**2, {"uplink": 40.0 + place, "edge": 50.0}, 10.0)
-        for place in range(12)
+        Sample(key, place, 100.0 + place**2, {"uplink": 40.0 + place, "edge": 50.0}, 10.0) for place in range(12)
     ]
     rows = [[Row(key, predicted_ms=130.0)], [Row(key, predicted_ms=130.0)]]
     statistics.fill_measured(rows[0], samples, seed=3)
@@ -165,9 +158,7 @@ def test_what_fill_measured_fills() -> None:
         Sample(key, order, total, {"device": 20.0, "uplink": 60.0, "edge": 10.0}, total - 90.0)
         for order, total in enumerate((100.0, 110.0, 90.0))
     ]
-    statistics.fill_measured(
-        rows, [*samples, Sample(Key("device-only"), 9, 5.0, {"device": 5.0}, 0.0)], seed=0
-    )
+    statistics.fill_measured(rows, [*samples, Sample(Key("device-only"), 9, 5.0, {"device": 5.0}, 0.0)], seed=0)
     row = rows[0]
     assert (row.measured_ms, row.samples, row.error) == (100.0, 3, pytest.approx(-0.1))
     assert row.measured_terms == {"device": 20.0, "uplink": 60.0, "edge": 10.0}
