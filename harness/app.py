@@ -60,10 +60,16 @@ def guard(main: Callable[[], Any]) -> int:
     """Run Hydra's `main`; what Hydra raises becomes one line and the exit code that DESIGN gives it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
     try:
+        if any(argument.startswith("-") for argument in sys.argv[1:]):
+            from harness.spec.composition import check_flags  # late, as below: a single run does without it
+
+            check_flags(sys.argv[1:])
         main()
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except SpecError as error:
+        return complain(error)
     except Exception as error:
         from harness.spec.composition import COMPOSITION_ERRORS, explain_hydra
 

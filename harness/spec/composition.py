@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -22,6 +23,31 @@ from harness.spec.schema import Spec
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 _UNKNOWN = re.compile(r"Could not (?:override|delete(?: from config)?)\.? '([^'=]+)")
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Find the flags that Hydra's argument parser would refuse with many lines of usage.
+
+    Args:
+        arguments: the command line as typed, without the program's name.
+
+    Raises:
+        SpecError: for the first flag that is unknown, or lacks its value.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise SpecError(f"{message}; allowed: key=value, group=option, and the flags of python run.py --hydra-help")
+
+    parser.error = refuse
+    unknown = parser.parse_known_args(arguments)[1]
+    if unknown and unknown[0].startswith("-"):
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        refuse(f"unknown flag {unknown[0]}{nearest(unknown[0].partition('=')[0], flags)}")
+    if unknown:
+        refuse(
+            f"{unknown[0]} stands apart from the other key=value arguments: put the flags before or after all of them"
+        )
 
 
 def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> int:

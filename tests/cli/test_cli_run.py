@@ -64,6 +64,11 @@ def calls(folder: Path) -> list[str]:
         (["-m", "bandwidth=30,-60"], ["bandwidth=-60", "above 0"]),
         (["-m", "model=densenet169,resnt101"], ["model=resnt101", "did you mean 'resnet101'?"]),
         (["-m", "--run"], ["Only one of"]),
+        (["--foo"], ["unknown flag --foo", "key=value", "--hydra-help"]),
+        (["--hepl"], ["unknown flag --hepl", "did you mean '--help'?"]),
+        (["--cfg"], ["--cfg", "expected one argument"]),
+        (["--cfg", "jbo"], ["--cfg", "'jbo'", "job"]),
+        (["seed=1", "-m", "bandwidth=30,60"], ["bandwidth=30,60 stands apart", "before or after"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
