@@ -36,6 +36,7 @@ RECORDS = (
     ERROR_LOG,
     "env.json",
     "samples.jsonl",
+    "anchors.jsonl",
     "splits.csv",
     "summary.json",
     "report.html",

@@ -68,10 +68,13 @@ def _profile(spec: Spec, folder: Path) -> None:
 
     with CellWriter(folder) as writer, Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
         loaded = _load(bed, steps)
+        probed = bed.probe()
+        environment = _environment(bed) | {"link": probed.as_dict()}
+        writer.environment(environment)
+        bed.require(probed)
         rows = forecast(spec, CellRunner(spec, bed, loaded, steps).profiles(), bed.link)
         writer.splits(rows)
         writer.summary({**headline(spec), "verdict": None})
-        writer.environment(_environment(bed))
     _show_forecast(spec, rows)
 
 
@@ -88,19 +91,29 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             loaded = _load(bed, steps)
             steps("probing the link", 0.0)
             probed = bed.probe()
+            environment = _environment(bed) | {"link": probed.as_dict()}
+            writer.environment(environment)  # before it is judged: a bad link leaves its evidence
+            bed.require(probed)
             runner = CellRunner(spec, bed, loaded, steps)
             profiles = runner.profiles()
             rows = forecast(spec, profiles, bed.link)
             writer.splits(rows)  # written down before anything is measured
-            environment = _environment(bed) | {"link": probed.as_dict()}
-            writer.environment(environment)
             steps.pause()
             _show_forecast(spec, rows)
             steps.resume()
             measured = runner.measure(profiles, rows, writer)
-            environment |= {"load_after": host.load(), "relay": bed.applied.relay_statistics()}
+            environment |= {
+                "profiles": runner.profile_files(),
+                "load_after": host.load(),
+                "relay": bed.applied.relay_statistics(),
+            }
             writer.environment(environment)
-        facts = {"requested": probed.requested, "achieved": probed.achieved, "backend": probed.backend}
+        facts = {
+            "requested": probed.requested,
+            "achieved": probed.achieved,
+            "backend": probed.backend,
+            "notes": list(probed.notes),
+        }
         verdict = outcome.validate(spec, profiles, bed.link, rows, measured, facts, writer)
     outcome.report(spec, folder)
     return verdict

@@ -35,9 +35,10 @@ def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
         "model": spec.model.name,
         "content": zoo.content_key(model_spec(spec)),
         "tier": tier,
-        "cpu": host.cpu_model(),
+        "host": host.identity(),
         "threads": threads,
         "execution": spec.profile.execution,
+        "rounds": [spec.profile.warmup, spec.profile.rounds],
         "transfer_layers": sorted({*RANKED, spec.transfer_layer.name}),
         "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
         "profile_version": PROFILE_VERSION,
@@ -53,6 +54,7 @@ def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
         "cpus": [spec.hardware.device.cpu, spec.hardware.edge.cpu],
         "transfer_layer": spec.transfer_layer.name,
         "anchors": spec.profile.anchors,
+        "landmarks": sorted(spec.model.landmarks),
         "versions": {package: host.version(package) for package in ("grpcio", "nvidia-pytriton")},
     }
 
@@ -98,6 +100,15 @@ class ProfileCache:
                 f"python run.py mode=profile model={spec.model.name} hardware={spec.hardware.name}"
             )
         return profiles
+
+    def files(self) -> dict[str, str]:
+        """Names and SHA-256 of the files in use."""
+        paths = {**self.paths, "calibration": self.calibration_path}
+        return {
+            name: f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+            for name, path in paths.items()
+            if path.exists()
+        }
 
     def keep(self, *records: TierProfile | Calibration) -> None:
         """Write profiles, each whole or not at all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,13 @@ def validate(
     fill(rows, predictors.fit(profiles, measured.calibration), link, spec, "predicted_ms")
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
     summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)
-    summary |= headline(spec) | {"link": facts}
+    own = [row for row in rows if row.key.split is not None and row.key not in measured.anchors]
+    summary |= headline(spec) | {
+        "link": facts,
+        # The baselines are anchors too: this is the error where prediction and measurement share no candidate.
+        "mape_splits": statistics.mape(statistics.relative_errors(own)),
+        "calibration": asdict(measured.calibration) | {"fingerprint": None},
+    }
     theory_ms = {
         row.key: request_ms(link, row.payload_bytes, measured.calibration.response_bytes)
         for row in rows

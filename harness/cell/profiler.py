@@ -36,6 +36,7 @@ def profile_tiers(
     fingerprints: dict[str, dict[str, Any]],
     *,
     transfer_layers: Sequence[str],
+    execution: str,
     rounds: int,
     warmup: int,
     seed: int,
@@ -53,18 +54,23 @@ def profile_tiers(
     cuts = tuple(CutRecord(**{**cut, "shape": tuple(cut["shape"])}) for cut in loaded["cuts"])
     works = _works(cuts, loaded["last"], transfer_layers)
     names = [str(work) for work in works]
-    prepare_both(agent, names, names, lambda share: advance("compiling blocks on both tiers", share))
+    prepare_both(agent, names, names, execution, lambda share: advance("compiling blocks on both tiers", share))
     measured: dict[str, dict[str, dict[str, list[float]]]] = {
         tier: defaultdict(lambda: defaultdict(list)) for tier in ("device", "edge")
     }
     for number in range(warmup + rounds):
-        arguments: dict[str, Any] = {"works": names, "seed": seed + number, "gap_ms": 0.0}
+        arguments: dict[str, Any] = {
+            "works": names,
+            "execution": execution,
+            "seed": seed + number,
+            "gap_ms": 0.0,
+        }
         for tier, times in (("device", agent.call("time", **arguments)), ("edge", agent.edge("time", **arguments))):
             if number >= warmup:
                 _collect(measured[tier], times)
         advance("timing blocks on both tiers", (number + 1) / (warmup + rounds))
-    agent.call("prepare", works=[], release_blocks=True)
-    agent.edge("prepare", works=[], release_blocks=True)
+    for call in (agent.call, agent.edge):
+        call("prepare", works=[], execution=execution, release_blocks=True)
     device, edge = (
         _tier_profile(tier, fingerprints[tier], cuts, loaded, measured[tier]) for tier in ("device", "edge")
     )
@@ -93,25 +99,31 @@ def _scission(cuts: Sequence[CutRecord], last: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(bounds))
 
 
-def prepare_both(agent: Agent, device: Sequence[str], edge: Sequence[str], advance: Callable[[float], None]) -> None:
-    """Compile pieces of work on both tiers at the same time. `advance` is told the share done."""
-    plans = [
-        (call, [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)])
-        for call, names in ((agent.call, device), (agent.edge, edge))
-    ]
-    total = sum(len(chunks) for _, chunks in plans)
-    done = 0
+def prepare_both(
+    agent: Agent, device: Sequence[str], edge: Sequence[str], execution: str, advance: Callable[[float], None]
+) -> None:
+    """Compile pieces of work, a few at a time on both tiers at once. `advance` is told the share done."""
+    chunks: list[tuple[list[str], list[str]]] = list(
+        itertools.zip_longest(_chunks(device), _chunks(edge), fillvalue=[])
+    )
+    pool = ThreadPoolExecutor(max_workers=2)
+    try:
+        for done, (for_device, for_edge) in enumerate(chunks, start=1):
+            pending = [
+                pool.submit(call, "prepare", works=works, execution=execution)
+                for call, works in ((agent.call, for_device), (agent.edge, for_edge))
+                if works
+            ]
+            for future in pending:
+                future.result()
+            advance(done / len(chunks))
+    finally:
+        # Not waited for: after an error or an interrupt a call that is still out ends with its channel.
+        pool.shutdown(wait=False, cancel_futures=True)
 
-    def prepare(call: Callable[..., Any], chunks: list[Sequence[str]]) -> None:
-        nonlocal done
-        for chunk in chunks:
-            call("prepare", works=list(chunk))
-            done += 1
-            advance(done / total)
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for future in [pool.submit(prepare, call, chunks) for call, chunks in plans]:
-            future.result()
+def _chunks(names: Sequence[str]) -> list[list[str]]:
+    return [list(names[start : start + _CHUNK]) for start in range(0, len(names), _CHUNK)]
 
 
 def _collect(measured: dict[str, dict[str, list[float]]], times: Times) -> None:

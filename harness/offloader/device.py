@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,54 +21,72 @@ from harness.results.schema import Key
 _SPIN_NS = 300_000
 
 
-@dataclass(frozen=True)
 class Pace:
-    """An emulated slower board: whatever took t is stretched to `factor` x t by waiting.
+    """An emulated slower board: after each piece of work the agent waits (`factor` - 1) x the time it computed.
 
-    The wait itself costs no compute, so an emulated device leaves its core idle as a slower one would not.
+    Computed means CPU time of this process, not time on the clock: what another process or the hypervisor took
+    in between would otherwise count `factor` times. The wait costs no compute, so an emulated device leaves its
+    core idle as a slower one would not.
     """
 
-    factor: float = 1.0
+    def __init__(self, factor: float = 1.0) -> None:
+        self._factor = factor
+        self._started_ns = 0
+        self._cpu_ns = 0
 
-    def stretch(self, started_ns: int) -> int:
-        """Wait until `factor` times the time since `started_ns` has passed; the clock reading then (ns)."""
+    def start(self) -> int:
+        """Begin a piece of work; the clock reading (CLOCK_MONOTONIC, ns)."""
+        self._cpu_ns = time.process_time_ns()
+        self._started_ns = time.monotonic_ns()
+        return self._started_ns
+
+    def finish(self) -> int:
+        """End it: wait, and begin the next piece. The clock reading after the wait (ns)."""
         now_ns = time.monotonic_ns()
-        due_ns = started_ns + int((now_ns - started_ns) * self.factor)
+        computed_ns = min(now_ns - self._started_ns, time.process_time_ns() - self._cpu_ns)
+        due_ns = now_ns + int((self._factor - 1.0) * computed_ns)
         if due_ns - now_ns > _SPIN_NS:
             time.sleep((due_ns - now_ns - _SPIN_NS) / 1e9)
         while now_ns < due_ns:
             now_ns = time.monotonic_ns()
+        self._cpu_ns = time.process_time_ns()
+        self._started_ns = now_ns
         return now_ns
 
 
 class DeviceRuntime:
     """A device: its tier, its pace, its connection to the edge."""
 
-    def __init__(self, tier: Tier, communicator: Communicator, endpoint: EdgeEndpoint, pace: Pace) -> None:
+    def __init__(self, tier: Tier, communicator: Communicator, endpoint: EdgeEndpoint, slowdown: float) -> None:
         self.tier = tier
         self._communicator = communicator
         self._endpoint = endpoint
-        self._pace = pace
+        self._factor = slowdown
         self._input = tier.tensor(tier.input)
 
     def run(self, request: Mapping[str, Any]) -> Observation:
-        """Run one planned request: {kind, name, order, request_id, paced}."""
-        pace = self._pace if request["paced"] else Pace()
+        """Run one planned request: {kind, name, order, request_id, paced, idle_ms}.
+
+        It starts after `idle_ms` of idleness, so that what the last request left behind (acknowledgements, a
+        trace file) is done.
+        """
+        time.sleep(request["idle_ms"] / 1e3)
+        pace = Pace(self._factor if request["paced"] else 1.0)
         kind, name = str(request["kind"]), str(request["name"])
         if kind == "echo":
             return self._echo(request, int(name))
         return self._candidate(request, Key.parse(name), pace, send=kind != "anchor")
 
-    def prepare(self, works: list[Work]) -> None:
+    def prepare(self, works: list[Work], execution: str) -> None:
         """Compile what these pieces of work need and run each once."""
         for work in works:
-            device_call(self.tier, work, self._communicator, Pace())()
+            device_call(self.tier, work, self._communicator, execution)()
 
-    def time(self, works: list[Work], *, seed: int, gap_ms: float) -> Times:
+    def time(self, works: list[Work], *, execution: str, seed: int, gap_ms: float) -> Times:
         """One timed round; unpaced: a profile holds what this host takes, the pace is applied to it later."""
         return time_round(
             works,
-            lambda work: device_call(self.tier, work, self._communicator, Pace()),
+            lambda work: device_call(self.tier, work, self._communicator, execution),
             device_terms,
             seed=seed,
             gap_ms=gap_ms,
@@ -81,30 +98,30 @@ class DeviceRuntime:
         """Head, DeviceTL, serialisation, call. With `send` false the edge works on a payload that it already has:
         everything of the request but its payload on the link."""
         tier = self.tier
-        started_ns = time.monotonic_ns()
+        started_ns = pace.start()
         if key.candidate == "device-only":
             scores = np.asarray(tier.head(tier.last)(self._input))
-            head_ns = pace.stretch(started_ns)
-            return _observation(request, (started_ns, head_ns, head_ns, 0), None, 0, scores)
+            head_ns = pace.finish()
+            return _observation(request, (started_ns, head_ns, head_ns, 0), None, scores)
         array: Any = codec.source(tier, key)
         head_ns = shrunk_ns = started_ns
         if key.candidate == "split":
             tensor = tier.head(key.split or 0)(self._input)
             array = np.asarray(tensor)
-            head_ns = shrunk_ns = pace.stretch(started_ns)
+            head_ns = shrunk_ns = pace.finish()
             device_tl = tier.device_tl(key.split or 0, key.transfer_layer)
             if device_tl is not None:
                 array = np.asarray(device_tl(tensor))
-                shrunk_ns = pace.stretch(head_ns)
+                shrunk_ns = pace.finish()
         payload = codec.serialize(key, array)
         message = self._communicator.encode(payload, self._endpoint.parameters(key), request["request_id"])
-        handed_ns = pace.stretch(shrunk_ns)
+        handed_ns = pace.finish()
         if not send:
             parameters = self._endpoint.parameters(key) | {"verb": "anchor"}
             message = self._communicator.encode(b"\0", parameters, request["request_id"])
         reply = self._communicator.send(message)
         marks = (started_ns, head_ns, shrunk_ns, handed_ns)
-        return _observation(request, marks, reply, len(payload) if send else 1, reply.output)
+        return _observation(request, marks, reply, reply.output)
 
     def _echo(self, request: Mapping[str, Any], payload_bytes: int) -> Observation:
         payload = bytes(payload_bytes)
@@ -113,20 +130,19 @@ class DeviceRuntime:
         handed_ns = time.monotonic_ns()
         reply = self._communicator.send(message)
         marks = (started_ns, started_ns, started_ns, handed_ns)
-        return _observation(request, marks, reply, payload_bytes, reply.output)
+        return _observation(request, marks, reply, reply.output)
 
 
-def device_call(tier: Tier, work: Work, communicator: Communicator, pace: Pace) -> Callable[[], list[int]]:
+def device_call(tier: Tier, work: Work, communicator: Communicator, execution: str) -> Callable[[], list[int]]:
     """A piece of device work, ready to run: it gives the clock readings head done, DeviceTL done, message encoded."""
     if work.kind == "codec":
-        return _codec_call(tier, work.key or Key("edge-only"), communicator, pace)
-    slice_ = tier.block(work.start, work.end) if work.kind == "block" else tier.head(work.end)
+        return _codec_call(tier, work.key or Key("edge-only"), communicator)
+    slice_ = tier.block(work.start, work.end, execution) if work.kind == "block" else tier.head(work.end)
     x = tier.tensor(tier.input if work.start == 0 else tier.random(tier.shape(work.start)))
 
     def run() -> list[int]:
-        started_ns = time.monotonic_ns()
         np.asarray(slice_(x))
-        done_ns = pace.stretch(started_ns)
+        done_ns = time.monotonic_ns()
         return [done_ns, done_ns, done_ns]
 
     return run
@@ -139,7 +155,7 @@ def device_terms(work: Work, started_ns: int, marks: list[int]) -> dict[str, flo
     return {"device": (marks[0] - started_ns) / 1e6}
 
 
-def _codec_call(tier: Tier, key: Key, communicator: Communicator, pace: Pace) -> Callable[[], list[int]]:
+def _codec_call(tier: Tier, key: Key, communicator: Communicator) -> Callable[[], list[int]]:
     split = key.candidate == "split"
     device_tl = tier.device_tl(key.split or 0, key.transfer_layer) if split else None
     x: Any = tier.tensor(tier.random(tier.shape(key.split or 0))) if split else codec.source(tier, key)
@@ -147,9 +163,9 @@ def _codec_call(tier: Tier, key: Key, communicator: Communicator, pace: Pace) ->
     def run() -> list[int]:
         head_ns = time.monotonic_ns()
         array = np.asarray(x if device_tl is None else device_tl(x))
-        shrunk_ns = pace.stretch(head_ns) if device_tl is not None else head_ns
+        shrunk_ns = time.monotonic_ns() if device_tl is not None else head_ns
         communicator.encode(codec.serialize(key, array), {"verb": "infer", "candidate": str(key)}, "profile")
-        return [head_ns, shrunk_ns, pace.stretch(shrunk_ns)]
+        return [head_ns, shrunk_ns, time.monotonic_ns()]
 
     return run
 
@@ -158,7 +174,6 @@ def _observation(
     request: Mapping[str, Any],
     marks: tuple[int, int, int, int],
     reply: Reply | None,
-    payload_bytes: int,
     scores: Any,
 ) -> Observation:
     started_ns, head_ns, shrunk_ns, handed_ns = marks
@@ -173,7 +188,6 @@ def _observation(
         handed_ns=handed_ns,
         edge_ns=reply.edge_ns if reply else (),
         parsed_ns=reply.parsed_ns if reply else head_ns,
-        payload_bytes=payload_bytes,
         response_bytes=reply.message_bytes if reply else 0,
         top_class=int(np.argmax(scores)),
     )

@@ -23,7 +23,7 @@ class EdgeRuntime:
 
     Verbs, by the request parameter `verb`: `infer` (with `candidate`), `echo` (the payload is dropped), `anchor`
     (as `infer`, on a payload that the edge already holds: compute without the link); and, with a JSON payload, `load`,
-    `prepare`, `time`, `describe`.
+    `prepare`, `time`.
     """
 
     def __init__(self) -> None:
@@ -71,14 +71,14 @@ class EdgeRuntime:
 
     def _load(self, arguments: dict[str, Any]) -> dict[str, Any]:
         spec = ModelSpec(**{**arguments["model"], "input_shape": tuple(arguments["model"]["input_shape"])})
-        if self._tier is None or (self._tier.spec, self._tier.execution) != (spec, arguments["execution"]):
+        if self._tier is None or self._tier.spec != spec:
             self._resident.clear()
-            self._tier = Tier(spec, threads=arguments["threads"], execution=arguments["execution"])
+            self._tier = Tier(spec, threads=arguments["threads"])
         return {"layers": self._tier.last + 1}
 
     def _prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
         for text in arguments["works"]:
-            edge_call(self.tier, Work.parse(text))()
+            edge_call(self.tier, Work.parse(text), arguments["execution"])()
         if arguments.get("release_blocks"):
             self.tier.release_blocks()
         return {}
@@ -86,18 +86,18 @@ class EdgeRuntime:
     def _time(self, arguments: Mapping[str, Any]) -> Times:
         return time_round(
             [Work.parse(text) for text in arguments["works"]],
-            lambda work: edge_call(self.tier, work),
+            lambda work: edge_call(self.tier, work, arguments["execution"]),
             edge_terms,
             seed=arguments["seed"],
             gap_ms=arguments["gap_ms"],
         )
 
 
-def edge_call(tier: Tier, work: Work) -> Callable[[], list[int]]:
+def edge_call(tier: Tier, work: Work, execution: str) -> Callable[[], list[int]]:
     """A piece of edge work, ready to run: calling it gives the clock readings ready, EdgeTL done, tail done (ns)."""
     if work.kind == "codec":
         return _codec_call(tier, work.key or Key("edge-only"))
-    slice_ = tier.block(work.start, work.end) if work.kind == "block" else tier.tail(work.start)
+    slice_ = tier.block(work.start, work.end, execution) if work.kind == "block" else tier.tail(work.start)
     x = tier.tensor(tier.random(tier.shape(work.start)))
 
     def run() -> list[int]:

@@ -37,7 +37,6 @@ class Observation:
     handed_ns: int
     edge_ns: tuple[int, ...]
     parsed_ns: int
-    payload_bytes: int
     response_bytes: int
     top_class: int
 

@@ -12,6 +12,11 @@ from harness.errors import DeviceError
 from harness.offloader.observation import Observation, ServerTimes, sample_of
 from harness.results.schema import Key, Sample
 
+#: Idleness before a request: what the last one left behind (acknowledgements, a trace file) is done by then.
+IDLE_MS = 10.0
+#: Before an echo, which has no device work of its own that would leave link and edge idle as a request's does.
+ECHO_IDLE_MS = 100.0
+
 
 @dataclass(frozen=True)
 class Request:
@@ -60,7 +65,7 @@ class Runner:
     def warm(self, requests: Sequence[Request], *, paced: bool = False) -> None:
         """Run requests once and forget what they took: first calls compile, fill caches, open windows."""
         planned = [self._planned(request, paced=paced) for request in requests]
-        for _ in self._agent.run(planned, self._timeout_s * len(planned)):
+        for _ in self._agent.run(planned, self._timeout_s):
             pass
         self._trace.discard()
 
@@ -80,7 +85,7 @@ class Runner:
             plan += block
         planned = [self._planned(request, paced=paced) for request in plan]
         answered = 0
-        for request, answer in zip(plan, self._agent.run(planned, self._timeout_s * len(planned) + 60.0), strict=False):
+        for request, answer in zip(plan, self._agent.run(planned, self._timeout_s), strict=False):
             observation = Observation.from_dict(answer)
             server = self._trace.times(observation.request_id) if observation.sent else None
             answered += 1
@@ -98,4 +103,5 @@ class Runner:
             "order": order,
             "request_id": f"{request.kind}-{order}",
             "paced": paced,
+            "idle_ms": ECHO_IDLE_MS if request.kind == "echo" else IDLE_MS,
         }

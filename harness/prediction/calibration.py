@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -48,24 +47,26 @@ def calibrate(
         }
         for key, samples in anchors.items()
     }
-    response_ms = downlink_ms(link, response_bytes)
-    echo_ms = {}
-    for size, samples in echoes.items():
-        theory_ms = float(uplink_ms(link, np.array([float(size)]))[0])
-        echo_ms[size] = {
-            "uplink_excess": median(sample.terms["uplink"] for sample in samples) - theory_ms,
-            "queue": median(sample.terms["queue"] for sample in samples),
-            "downlink_excess": median(sample.terms["downlink"] for sample in samples) - response_ms,
-        }
+    sent = [sample for samples in anchors.values() for sample in samples if "uplink" in sample.terms]
     return Calibration(
         fingerprint=fingerprint,
         anchors=anchor_ms,
-        echoes=echo_ms,
-        other_ms=median(sample.other_ms for samples in echoes.values() for sample in samples),
+        echoes={size: _network(size, samples, link) for size, samples in {1: sent, **echoes}.items()},
+        downlink_excess_ms=median(s.terms["downlink"] for s in sent) - downlink_ms(link, response_bytes),
+        other_ms=median(sample.other_ms for sample in sent),
         response_bytes=response_bytes,
         compute_spread=_compute_spread(anchors),
         network_spread_ms=_network_spread_ms(echoes),
+        link=link.as_dict(),
     )
+
+
+def _network(payload_bytes: int, samples: Sequence[Sample], link: LinkSpec) -> dict[str, float]:
+    theory_ms = float(uplink_ms(link, np.array([float(payload_bytes)]))[0])
+    return {
+        "uplink_excess": median(sample.terms["uplink"] for sample in samples) - theory_ms,
+        "queue": median(sample.terms["queue"] for sample in samples),
+    }
 
 
 def _compute_spread(anchors: Mapping[str, Sequence[Sample]]) -> float:
@@ -88,11 +89,3 @@ def _median_error(values: Sequence[float]) -> float:
     """Standard error of a median, from the interquartile range so that one outlier does not decide it."""
     low, high = np.percentile(values, [25, 75])
     return float(_MEDIAN_ERROR * (high - low) / 1.349 / np.sqrt(len(values)))
-
-
-def group(samples: Sequence[tuple[str, Sample]]) -> dict[str, list[Sample]]:
-    """Samples by name, in order."""
-    groups: dict[str, list[Sample]] = defaultdict(list)
-    for name, sample in samples:
-        groups[name].append(sample)
-    return dict(groups)

@@ -6,13 +6,13 @@ and adds the link's TCP theory and the measured cost of an empty request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.prediction.blocks import fine_cumulative_ms, scission_cumulative_ms
+from harness.prediction.blocks import scission_cumulative_ms
 from harness.prediction.calibration import PACED_TERMS
 from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.prediction.profile import Calibration, Profiles, TierProfile
@@ -54,10 +54,8 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
     """
     own = calibration or profiles.calibration
     keys = {text: Key.parse(text) for text in own.anchors}
-    heads = {
-        keys[text].split or profiles.device.last: ms["device"] for text, ms in own.anchors.items() if "device" in ms
-    }
-    tails = {keys[text].split or 0: ms["edge"] for text, ms in own.anchors.items() if "edge" in ms}
+    heads = _anchored(own, keys, "device", lambda key: key.split or profiles.device.last)
+    tails = _anchored(own, keys, "edge", lambda key: key.split or 0)
     head_ms, head_error = _through_anchors(profiles.device, heads, reverse=False)
     tail_ms, tail_error = _through_anchors(profiles.edge, tails, reverse=True)
     return Parameters(
@@ -67,7 +65,7 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
         codec_ms=_codec_ms(profiles, own),
         uplink_excess=_line({size: terms["uplink_excess"] for size, terms in own.echoes.items()}),
         queue=_line({size: terms["queue"] for size, terms in own.echoes.items()}),
-        downlink_excess_ms=float(np.median([terms["downlink_excess"] for terms in own.echoes.values()])),
+        downlink_excess_ms=own.downlink_excess_ms,
         other_ms=own.other_ms,
         response_bytes=own.response_bytes,
         relative_error=float(np.hypot(max(head_error, tail_error), own.compute_spread)),
@@ -157,19 +155,30 @@ def _paper_terms(profiles: Profiles, link: LinkSpec, row: Row, slowdown: float) 
     return e_tl, s_tl, c_tl
 
 
+def _anchored(
+    calibration: Calibration, keys: Mapping[str, Key], term: str, cut: Callable[[Key], int]
+) -> dict[int, float]:
+    """Anchored times of a term by cut; the median where several anchors share one (edge-only in three formats)."""
+    times: dict[int, list[float]] = {}
+    for text, terms in calibration.anchors.items():
+        if term in terms:
+            times.setdefault(cut(keys[text]), []).append(terms[term])
+    return {index: float(np.median(values)) for index, values in times.items()}
+
+
 def _through_anchors(
     profile: TierProfile, anchors: dict[int, float], *, reverse: bool
 ) -> tuple[dict[int, float], float]:
     """Times of all heads (or, with `reverse`, tails) from the measured ones.
 
-    Between anchors, time grows with the sum of the fine blocks: those sum to too much as a whole (each call has
-    a cost, and fusion across blocks is lost) but they say well where in the network it is spent. Beyond the
-    outermost anchors the nearest stretch goes on.
+    Between anchors, time grows with the sum of the fine blocks, each less what a call of its own costs. Beyond
+    the outermost anchors the nearest stretch goes on.
 
     Returns:
         Time in ms by cut index, and the relative error that leaving out each inner anchor in turn would make.
     """
-    cumulative = np.concatenate(([0.0], fine_cumulative_ms(profile)))
+    whole = anchors.get(0 if reverse else profile.last)
+    cumulative = np.concatenate(([0.0], np.cumsum(_work_ms(np.asarray(profile.block_ms), whole))))
     indices = [0, *(cut.index for cut in profile.cuts), profile.last]
     x_of = dict(zip(indices, (cumulative[-1] - cumulative) if reverse else cumulative, strict=True))
     points = sorted((float(x_of[index]), ms) for index, ms in anchors.items() if index in x_of)
@@ -185,6 +194,24 @@ def _through_anchors(
     return times, float(np.median(errors)) if errors else 0.0
 
 
+def _work_ms(block_ms: NDArray[np.float64], whole_ms: float | None) -> NDArray[np.float64]:
+    """Blocks without what calling each alone adds: the same cost off each, so that they sum to the whole.
+
+    Run one by one the blocks of DenseNet169 sum to 1.5 times the model: every call has a cost, and what is fused
+    into a neighbour (a lone batch normalisation, a padding) is paid for in full. A block keeps at least a tenth.
+    """
+    if whole_ms is None or whole_ms >= block_ms.sum():
+        return block_ms
+    low, high = 0.0, float(block_ms.max())
+    for _ in range(60):
+        cost = (low + high) / 2
+        if np.maximum(block_ms - cost, block_ms / 10).sum() > whole_ms:
+            low = cost
+        else:
+            high = cost
+    return np.maximum(block_ms - high, block_ms / 10)
+
+
 def _line_through(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Piecewise linear through the points; outside, the first or last stretch goes on."""
     inside = np.interp(at, x, y)
@@ -195,28 +222,31 @@ def _line_through(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np
 
 
 def _codec_ms(profiles: Profiles, calibration: Calibration) -> dict[str, dict[str, float]]:
-    """Transfer layer and wire format of every candidate: the profile's times, scaled term by term by what the
-    anchors took in a whole request (where the caches are warm from the head) over what they took alone."""
+    """Transfer layer and wire format of every candidate: the profile's times, term by term plus what a whole
+    request takes longer than the same work alone in a loop (caches cold from the head, a core that was idle).
+
+    That difference hardly depends on the size of the tensor, so it is a constant: the median over the anchors.
+    """
     alone = {
         text: profiles.device.codec_ms[text] | profiles.edge.codec_ms[text]
         for text in profiles.device.codec_ms
         if text in profiles.edge.codec_ms
     }
-    scale = {}
+    extra = {}
     for term in ("device_tl", "serialize", "deserialize", "edge_tl"):
-        pairs = [
-            (anchor[term], alone[text][term])
+        differences = [
+            anchor[term] - alone[text][term]
             for text, anchor in calibration.anchors.items()
             if term in anchor and text in alone and Key.parse(text).candidate == "split"
         ]
-        scale[term] = sum(a for a, _ in pairs) / max(sum(b for _, b in pairs), 1e-9) if pairs else 1.0
+        extra[term] = float(np.median(differences)) if differences else 0.0
     result = {}
     for text, terms in alone.items():
         measured = calibration.anchors.get(text, {})
         key = Key.parse(text)
         result[text] = {
-            # An input codec (JPEG) is nothing like a tensor's: it has its own anchor and is never scaled.
-            term: measured.get(term, ms) if key.candidate == "edge-only" else ms * scale[term]
+            # An input codec (JPEG) is nothing like a tensor's: it has its own anchor.
+            term: measured.get(term, ms) if key.candidate == "edge-only" else max(0.0, ms + extra[term])
             for term, ms in terms.items()
             if key.transfer_layer != "none" or term in ("serialize", "deserialize")
         }

@@ -13,9 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.errors import SpecError
 from harness.results.schema import Key
 
@@ -52,10 +49,6 @@ class TierProfile:
     codec_ms: dict[str, dict[str, float]]
     schema_version: int = PROFILE_VERSION
 
-    def cumulative_ms(self) -> NDArray[np.float64]:
-        """Sum of the fine blocks up to and including each cut, then the whole model; shape [cuts + 1]."""
-        return np.cumsum(np.asarray(self.block_ms))
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -63,19 +56,23 @@ class Calibration:
 
     anchors: by candidate key, the terms of both tiers as a request of that candidate has them, run without its
         payload on the link; the device's own, before the pace of an emulated board.
-    echoes: by payload bytes, requests without compute: `uplink_excess`, `downlink_excess` (above the link theory)
-        and `queue`.
-    spread: relative scatter of the anchors' compute and scatter (ms) of the echoes' network time: one standard
-        error of a median each.
+    echoes: by payload bytes, `uplink_excess` (above the link theory) and `queue` of requests without compute;
+        at 1 byte, of the anchors' own messages.
+    downlink_excess_ms, other_ms: of the anchors, whose answers come after the edge has computed.
+    compute_spread, network_spread_ms: scatter of the anchors' compute (relative) and of the echoes' network time:
+        one standard error of a median each.
+    link: that the messages crossed, as asked for.
     """
 
     fingerprint: dict[str, Any]
     anchors: dict[str, dict[str, float]]
     echoes: dict[int, dict[str, float]]
+    downlink_excess_ms: float
     other_ms: float
     response_bytes: int
     compute_spread: float
     network_spread_ms: float
+    link: dict[str, Any]
     schema_version: int = PROFILE_VERSION
 
 
@@ -139,7 +136,10 @@ def load_calibration(path: Path) -> Calibration:
             Key.parse(text)
         tables = [*record.anchors.values(), *record.echoes.values()]
         numbers = [ms for terms in tables for ms in terms.values()]
-        _check_finite(path, [*numbers, record.other_ms, record.compute_spread, record.network_spread_ms])
+        _check_finite(
+            path,
+            [*numbers, record.downlink_excess_ms, record.other_ms, record.compute_spread, record.network_spread_ms],
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _broken(path, str(error)) from error
     return record

@@ -32,11 +32,9 @@ class Tier:
     Args:
         spec: which model, with which weights.
         threads: TensorFlow's threads inside an operation; between operations it is one.
-        execution: `compiled` (tf.function, as the Offloader runs) or `eager` (layer by layer, as published
-            profiles were made).
     """
 
-    def __init__(self, spec: zoo.ModelSpec, *, threads: int = 1, execution: str = "compiled") -> None:
+    def __init__(self, spec: zoo.ModelSpec, *, threads: int = 1) -> None:
         import tensorflow as tf
 
         self._tf = tf
@@ -44,7 +42,6 @@ class Tier:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
         self.spec = spec
-        self.execution = execution
         self.model = zoo.build(spec)
         self.cuts = cut_finder.find_cuts(self.model)
         self.shapes = {cut.index: cut.shape for cut in self.cuts}
@@ -63,8 +60,10 @@ class Tier:
         """Layers `cut`+1..last: the tensor that crosses the cut to class scores [1, classes]."""
         return self._kept(("tail", cut), lambda: slices.tail(self.model, cut), self.shape(cut))
 
-    def block(self, start: int, end: int) -> Call:
-        """Layers `start`+1..`end`."""
+    def block(self, start: int, end: int, execution: str) -> Call:
+        """Layers `start`+1..`end`, `compiled` as the Offloader runs, or `eager` as published profiles were made."""
+        if execution == "eager":
+            return self._eager(("block", start, end, execution), lambda: slices.block(self.model, start, end))
         return self._kept(("block", start, end), lambda: slices.block(self.model, start, end), self.shape(start))
 
     def device_tl(self, cut: int, transfer_layer: str) -> Call | None:
@@ -102,6 +101,12 @@ class Tier:
 
     # -- compiling --------------------------------------------------------------------------------------
 
+    def _eager(self, name: tuple[Any, ...], build: Callable[[], Any]) -> Call:
+        if name not in self._calls:
+            model = build()
+            self._calls[name] = lambda x: model(x, training=False)
+        return self._calls[name]
+
     def _kept(self, name: tuple[Any, ...], build: Callable[[], Any], shape: tuple[int, ...]) -> Call:
         if name in self._calls:
             self._calls.move_to_end(name)
@@ -118,8 +123,6 @@ class Tier:
         return self._kept(name, build, shape)
 
     def _compile(self, model: Any, shape: tuple[int, ...]) -> Call:
-        if self.execution == "eager":
-            return lambda x: model(x, training=False)
         # autograph re-reads source files while tracing; a closure costs 0.10 ms a call where a default
         # argument costs 0.75 ms (measured).
         function = self._tf.function(

@@ -24,6 +24,7 @@ from harness.results.schema import COLUMNS, EQUATIONS, SCHEMA_VERSION, TERMS, Ke
 from harness.results.text import plain, to_bool, to_float, to_int, to_text
 
 SAMPLES = "samples.jsonl"
+ANCHORS = "anchors.jsonl"
 SPLITS = "splits.csv"
 SUMMARY = "summary.json"
 ENVIRONMENT = "env.json"
@@ -93,18 +94,29 @@ class CellWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._samples: IO[str] | None = None
+        self._open: dict[str, IO[str]] = {}
 
     def samples(self, *samples: Sample) -> None:
         """Appends one line a request to `samples.jsonl` and flushes it: a crash later loses none of them."""
-        if self._samples is None:
-            self._samples = self._open_samples()
         for sample in samples:
-            self._samples.write(json.dumps(_sample_record(sample), allow_nan=False) + "\n")
-        self._samples.flush()
+            self._append(SAMPLES, _sample_record(sample))
 
-    def _open_samples(self) -> IO[str]:
-        path = self.folder / SAMPLES
+    def calibration_sample(self, kind: str, name: str, sample: Sample) -> None:
+        """Appends one line to `anchors.jsonl`: a request that calibrates a prediction and judges none.
+
+        Args:
+            kind: `anchor` or `echo`.
+            name: the candidate of an anchor, the payload bytes of an echo.
+        """
+        self._append(ANCHORS, {"kind": kind, "name": name, **_sample_record(sample)})
+
+    def _append(self, name: str, record: Mapping[str, Any]) -> None:
+        file = self._open.get(name) or self._open.setdefault(name, self._opened(name))
+        file.write(json.dumps(record, allow_nan=False) + "\n")
+        file.flush()
+
+    def _opened(self, name: str) -> IO[str]:
+        path = self.folder / name
         torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
         file = path.open("a", encoding="utf-8")
         if torn:  # a line that a crash cut short must not swallow the next one
@@ -131,15 +143,15 @@ class CellWriter:
     def restart(self) -> None:
         """Removes the records that an earlier, unfinished run of the same cell left: it measures anew."""
         self.close()
-        for name in (SAMPLES, SPLITS, SUMMARY, ENVIRONMENT, STATUS):
+        for name in (SAMPLES, ANCHORS, SPLITS, SUMMARY, ENVIRONMENT, STATUS):
             (self.folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Syncs and closes `samples.jsonl`; the writer can be used again afterwards."""
-        if self._samples is not None:
-            os.fsync(self._samples.fileno())
-            self._samples.close()
-            self._samples = None
+        """Syncs and closes the files that grow; the writer can be used again afterwards."""
+        for file in self._open.values():
+            os.fsync(file.fileno())
+            file.close()
+        self._open.clear()
 
     def __enter__(self) -> CellWriter:
         return self

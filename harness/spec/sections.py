@@ -68,9 +68,8 @@ class Link(Part):
     downlink: float = field("rate from edge to device", "Mbit/s", gt=0, le=100_000)
     backend: Literal["auto", "netem", "relay"] = field("what delays the packets; auto tries netem first")
     mtu: int = field("largest IP packet", "bytes", ge=576, le=9000)
-    queue_bytes: int | None = field(
-        "queue in front of the uplink; null: as the backend sizes it", "bytes", ge=1
-    )
+    burst_bytes: int = field("what may pass at once after idleness, the tbf bucket", "bytes", ge=1600, le=10_000_000)
+    queue_bytes: int | None = field("queue in front of the uplink; null: as the backend sizes it", "bytes", ge=1)
     tcp: Tcp
     tolerance: float = field("by how much the probed link may be off", "fraction", gt=0, le=1)
 
@@ -132,9 +131,7 @@ class Measure(Part):
         allowed = options("transfer_layer")
         for name in names:
             if name not in allowed:
-                raise ValueError(
-                    f"no transfer layer {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
-                )
+                raise ValueError(f"no transfer layer {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}")
         return names
 
 
@@ -157,9 +154,7 @@ class Gate(Part):
     enabled: bool = field("false: no verdict")
     max_mape: float | None = field("mean |error| of `predicted_ms`", "fraction", gt=0, le=10)
     max_forecast_mape: float | None = field("mean |error| of `forecast_ms`", "fraction", gt=0, le=10)
-    network_relative: float = field(
-        "network time off the link formula, relative part", "fraction", ge=0, le=10
-    )
+    network_relative: float = field("network time off the link formula, relative part", "fraction", ge=0, le=10)
     network_absolute_ms: float = field("the same, absolute part", "ms", ge=0, le=10_000)
     max_other_share: float = field("share of a request that no term explains", "fraction", gt=0, le=1)
     selftest: bool = field("true: plant faults and see the gate turn red")

@@ -4,9 +4,9 @@
 
 Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
 
-    load      build the model, connect to the edge         {model, execution, threads, slowdown, edge_url, ...}
-    prepare   compile pieces of work                       {works, release_blocks}
-    time      one timed round over pieces of work          {works, seed, gap_ms}
+    load      build the model, connect to the edge         {model, threads, slowdown, edge_url, ...}
+    prepare   compile pieces of work                       {works, execution, release_blocks}
+    time      one timed round over pieces of work          {works, execution, seed, gap_ms}
     run       planned requests, one answer each (stream)   {requests}
     edge      hand a control verb on to the edge model     {verb, arguments}
     describe  versions and what is loaded                  {}
@@ -47,7 +47,7 @@ class Agent:
     def load(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.dnn.zoo import ModelSpec
         from harness.offloader.communicator import Communicator
-        from harness.offloader.device import DeviceRuntime, Pace
+        from harness.offloader.device import DeviceRuntime
         from harness.offloader.endpoint import MultiplexedEndpoint
         from harness.profiling.tier import Tier
 
@@ -55,8 +55,8 @@ class Agent:
         spec = ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()})
         endpoint = MultiplexedEndpoint()
         self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
-        tier = Tier(spec, threads=arguments["threads"], execution=arguments["execution"])
-        self._runtime = DeviceRuntime(tier, self._communicator, endpoint, Pace(arguments["slowdown"]))
+        tier = Tier(spec, threads=arguments["threads"])
+        self._runtime = DeviceRuntime(tier, self._communicator, endpoint, arguments["slowdown"])
         server = self._communicator.wait_ready(arguments["ready_timeout_s"])
         return {
             "cuts": [asdict(cut) for cut in tier.cuts],
@@ -69,7 +69,7 @@ class Agent:
     def prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.profiling.work import Work
 
-        self._runtime.prepare([Work.parse(text) for text in arguments["works"]])
+        self._runtime.prepare([Work.parse(text) for text in arguments["works"]], arguments["execution"])
         if arguments.get("release_blocks"):
             self._runtime.tier.release_blocks()
         return {}
@@ -78,7 +78,9 @@ class Agent:
         from harness.profiling.work import Work
 
         works = [Work.parse(text) for text in arguments["works"]]
-        return self._runtime.time(works, seed=arguments["seed"], gap_ms=arguments["gap_ms"])
+        return self._runtime.time(
+            works, execution=arguments["execution"], seed=arguments["seed"], gap_ms=arguments["gap_ms"]
+        )
 
     def run(self, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for request in arguments["requests"]:

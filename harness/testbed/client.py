@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,15 @@ _TIMEOUT_S = 900.0
 
 
 class AgentClient:
-    """Calls the verbs of one agent. Every failure is a DeviceError or EdgeError of one line."""
+    """Calls the verbs of one agent. Every failure is a DeviceError or EdgeError of one line.
 
-    def __init__(self, socket: Path) -> None:
+    Args:
+        socket: the agent's Unix socket.
+        check_alive: raises if a process that an answer depends on has ended; asked once a second while waiting.
+    """
+
+    def __init__(self, socket: Path, check_alive: Callable[[], None]) -> None:
+        self._check_alive = check_alive
         self._channel = grpc.insecure_channel(
             f"unix:{socket}",
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
@@ -28,20 +36,14 @@ class AgentClient:
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until the agent answers. Raises DeviceError."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                grpc.channel_ready_future(self._channel).result(timeout=1.0)
-                return
-            except grpc.FutureTimeoutError:
-                if time.monotonic() > deadline:
-                    raise DeviceError(f"the device agent does not answer on its socket after {timeout_s:g} s") from None
+        ready = grpc.channel_ready_future(self._channel)
+        self._wait(ready, "its start", timeout_s)
 
     def call(self, name: str, timeout_s: float = _TIMEOUT_S, **arguments: Any) -> Any:
         """One verb, one answer."""
         method = self._channel.unary_unary(f"/{SERVICE}/{name}")
         try:
-            return json.loads(method(json.dumps(arguments).encode(), timeout=timeout_s))
+            return json.loads(self._wait(method.future(json.dumps(arguments).encode()), f"`{name}`", timeout_s))
         except grpc.RpcError as error:
             raise _error(name, error) from error
 
@@ -49,17 +51,66 @@ class AgentClient:
         """A control verb of the edge model, handed on by the agent."""
         return self.call("edge", verb=verb, arguments=arguments)
 
-    def run(self, requests: Iterable[dict[str, Any]], timeout_s: float) -> Iterator[dict[str, Any]]:
-        """Planned requests; yields each observation as soon as the device has it."""
+    def run(self, requests: Sequence[dict[str, Any]], timeout_s: float) -> Iterator[dict[str, Any]]:
+        """Planned requests; yields each observation as soon as the device has it.
+
+        Raises:
+            DeviceError: an observation took longer than `timeout_s`, or the agent went away.
+            EdgeError: the edge refused or failed a request.
+        """
         method = self._channel.unary_stream(f"/{SERVICE}/run")
+        call = method(json.dumps({"requests": list(requests)}).encode())
+        answers: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
+        threading.Thread(target=_pump, args=(call, answers), daemon=True).start()
         try:
-            for answer in method(json.dumps({"requests": list(requests)}).encode(), timeout=timeout_s):
+            for number, request in enumerate(requests, start=1):
+                answer = self._next(answers, f"request {number} of {len(requests)} ({request['name']})", timeout_s)
+                if answer is None:
+                    return
+                if isinstance(answer, grpc.RpcError):
+                    self._check_alive()
+                    raise _error("run", answer) from answer
                 yield json.loads(answer)
-        except grpc.RpcError as error:
-            raise _error("run", error) from error
+        finally:
+            call.cancel()
 
     def close(self) -> None:
         self._channel.close()
+
+    def _next(self, answers: queue.SimpleQueue[Any], what: str, timeout_s: float) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return answers.get(timeout=1.0)
+            except queue.Empty:
+                self._patience(what, deadline, timeout_s)
+
+    def _wait(self, future: Any, what: str, timeout_s: float) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return future.result(timeout=1.0)
+            except grpc.FutureTimeoutError:
+                try:
+                    self._patience(what, deadline, timeout_s)
+                except BaseException:
+                    future.cancel()
+                    raise
+
+    def _patience(self, what: str, deadline: float, timeout_s: float) -> None:
+        self._check_alive()
+        if time.monotonic() > deadline:
+            raise DeviceError(f"the device did not answer {what} within {timeout_s:g} s")
+
+
+def _pump(call: Any, answers: queue.SimpleQueue[Any]) -> None:
+    """Move a stream's answers into a queue, which unlike the stream can be waited for with a limit."""
+    try:
+        for answer in call:
+            answers.put(answer)
+        answers.put(None)
+    except grpc.RpcError as error:
+        answers.put(error)
 
 
 def _error(verb: str, error: Any) -> HarnessError:

@@ -26,6 +26,11 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def identity() -> str:
+    """What a profile belongs to: host name, processor, cores, kernel."""
+    return f"{platform.node()}, {cpu_model()}, {os.cpu_count()} cores, Linux {platform.release()}"
+
+
 def version(package: str) -> str:
     """Installed version of a package without importing it; empty where it is missing."""
     try:

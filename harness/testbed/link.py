@@ -18,6 +18,7 @@ def link_spec(spec: Spec) -> LinkSpec:
             delay_up_ms=spec.latency / 2,
             delay_down_ms=spec.latency / 2,
             queue_bytes=spec.link.queue_bytes,
+            burst_bytes=spec.link.burst_bytes,
             mtu=spec.link.mtu,
             tcp=tcp,
         )

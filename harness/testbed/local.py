@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
-from harness.errors import CapabilityError, EdgeError, LinkError
+from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError, SpecError
 from harness.offloader import triton_server
 from harness.spec import PROJECT, Spec
 from harness.testbed.client import AgentClient
@@ -80,6 +80,8 @@ class LocalTestbed:
         )
         self._start_edge()
         self._start_agent()
+        # The edge's core is idle while the device computes, which is when this process reads, writes and draws.
+        self._stack.enter_context(_pinned(hardware.edge.cpu))
 
     def load(self) -> dict[str, Any]:
         """Build the model on both tiers and connect them; what the agent says of the model."""
@@ -88,36 +90,38 @@ class LocalTestbed:
             **spec.model.model_dump(include={"name", "architecture", "input_shape", "preprocessing", "weights"}),
             "seed": spec.seed,
         }
-        common: dict[str, Any] = {"model": model, "execution": spec.profile.execution}
         loaded: dict[str, Any] = self.agent.call(
             "load",
-            **common,
+            model=model,
             threads=spec.hardware.device.threads,
             slowdown=spec.hardware.device.slowdown,
             edge_url=self.edge_url,
             request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
             ready_timeout_s=_START_TIMEOUT_S,
         )
-        self.agent.edge("load", **common, threads=spec.hardware.edge.threads)
+        self.agent.edge("load", model=model, threads=spec.hardware.edge.threads)
         self.server = loaded["server"]
         return loaded
 
     def probe(self) -> LinkReport:
         """Measure the link. Raises LinkError where it is not the one asked for."""
         hardware = self.spec.hardware
-        report = _translated(
+        return _translated(
             lambda: probe(
                 self.sandbox, self.link, self.applied, device_cpu=hardware.device.cpu, edge_cpu=hardware.edge.cpu
             )
         )
+
+    def require(self, report: LinkReport) -> None:
+        """Raise LinkError where the probed link is not the one asked for."""
         _translated(lambda: check(report, self.spec.link.tolerance))
-        return report
 
     def check_alive(self) -> None:
-        """Raise EdgeError if the server has ended, with the last line it wrote."""
-        code = self._processes["triton"].poll()
-        if code is not None:
-            raise EdgeError(f"tritonserver ended with code {code}: {_last_line(self._logs / 'triton.log')}")
+        """Raise DeviceError or EdgeError if the agent or the server has ended, with the last line it wrote."""
+        for name, error in (("triton", EdgeError), ("agent", DeviceError)):
+            process = self._processes.get(name)
+            if process is not None and process.poll() is not None:
+                raise error(f"{name} ended with code {process.returncode}: {_last_line(self._logs / f'{name}.log')}")
 
     @property
     def edge_url(self) -> str:
@@ -132,7 +136,7 @@ class LocalTestbed:
     def _start_agent(self) -> None:
         command = [sys.executable, "-m", "harness.testbed.agent", "--socket", str(_SOCKET)]
         self._popen("device", "agent", command, self.spec.hardware.device.cpu, {"PYTHONPATH": str(PROJECT)})
-        self.agent = AgentClient(self.sandbox.path(_SOCKET))
+        self.agent = AgentClient(self.sandbox.path(_SOCKET), self.check_alive)
         self._stack.callback(self.agent.close)
         self.agent.wait_ready(_START_TIMEOUT_S)
 
@@ -154,7 +158,29 @@ def _environment(extra: dict[str, str]) -> dict[str, str]:
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1", **extra}
 
 
+@contextmanager
+def _pinned(cpu: int) -> Iterator[None]:
+    """Keep every thread of this process, gRPC's too, on one core."""
+    before = os.sched_getaffinity(0)
+    _set_affinity({cpu})
+    try:
+        yield
+    finally:
+        _set_affinity(before)
+
+
+def _set_affinity(cpus: set[int]) -> None:
+    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 (names are wanted, not paths)
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cpus)
+
+
 def _check_cpus(device_cpu: int, edge_cpu: int) -> None:
+    if device_cpu == edge_cpu:
+        raise SpecError(
+            f"hardware: device.cpu and edge.cpu are both {device_cpu}; the tiers would slow each other down: "
+            "give each a core of its own"
+        )
     allowed = os.sched_getaffinity(0)
     for tier, cpu in (("device", device_cpu), ("edge", edge_cpu)):
         if cpu not in allowed:
