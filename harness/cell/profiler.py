@@ -13,11 +13,10 @@ from harness.prediction.profile import CutRecord, TierProfile
 from harness.profiling.timing import Times
 from harness.profiling.work import Work
 from harness.results.schema import Key
-from harness.transfer import layers
+from harness.transfer import layers, wire
 
 #: Pieces of work per `prepare` call: small enough for a progress bar, large enough not to count.
 _CHUNK = 8
-INPUT_FORMATS = ("float32", "uint8", "jpeg")
 
 Advance = Callable[[str, float], None]
 
@@ -79,7 +78,7 @@ def profile_tiers(
 
 def _works(cuts: Sequence[CutRecord], last: int, transfer_layers: Sequence[str]) -> list[Work]:
     works = [Work.block(start, end) for start, end in [*_fine(cuts, last), *_scission(cuts, last)]]
-    works += [Work.codec(Key("edge-only", None, "none", name)) for name in INPUT_FORMATS]
+    works += [Work.codec(Key("edge-only", None, "none", name)) for name in wire.input_formats()]
     works += [
         Work.codec(Key("split", cut.index, name, "float32"))
         for cut in cuts

@@ -14,17 +14,12 @@ from harness.transfer import layers, wire
 
 
 def payload_shape(tier: Tier, key: Key) -> tuple[int, ...]:
-    """Shape of the tensor on the wire with its batch axis."""
-    if key.candidate == "edge-only":
-        return (1, *tier.spec.input_shape)
-    assert_split(key)
-    return (1, *layers.get(key.transfer_layer).payload_shape(tier.shape(key.split or 0)))
-
-
-def assert_split(key: Key) -> None:
-    """Raise ValueError for a candidate that sends nothing."""
+    """Shape of the tensor on the wire with its batch axis. Raises ValueError for device-only, which sends none."""
     if key.candidate == "device-only":
         raise ValueError("device-only sends nothing")
+    if key.candidate == "edge-only":
+        return (1, *tier.spec.input_shape)
+    return (1, *layers.get(key.transfer_layer).payload_shape(tier.shape(key.split or 0)))
 
 
 def source(tier: Tier, key: Key) -> NDArray[Any]:

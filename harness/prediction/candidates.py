@@ -8,9 +8,6 @@ from harness.prediction.profile import TierProfile
 from harness.results.schema import Key, Row
 from harness.transfer import layers, wire
 
-#: In what the input picture may be sent when the whole model runs on the edge.
-INPUT_FORMATS = ("float32", "uint8", "jpeg")
-
 
 def enumerate_rows(
     profile: TierProfile, *, transfer_layers: Sequence[str], wire_format: str, min_split: int
@@ -25,7 +22,8 @@ def enumerate_rows(
     """
     rows = [Row(Key("device-only"), layer="", payload_bytes=None)]
     rows += [
-        Row(Key("edge-only", None, "none", name), payload_bytes=profile.picture_bytes[name]) for name in INPUT_FORMATS
+        Row(Key("edge-only", None, "none", name), payload_bytes=profile.picture_bytes[name])
+        for name in wire.input_formats()
     ]
     for cut in profile.cuts:
         for name in transfer_layers:

@@ -8,9 +8,9 @@ import numpy as np
 
 from harness.errors import SpecError
 from harness.prediction.blocks import fine_cumulative_ms
-from harness.prediction.candidates import INPUT_FORMATS
 from harness.prediction.profile import TierProfile
 from harness.results.schema import Key, Row
+from harness.transfer import layers, wire
 
 #: Ranked at every cut in every run: original Scission, and the paper's transfer layer.
 RANKED = ("none", "maxpool")
@@ -28,8 +28,12 @@ def anchor_keys(profile: TierProfile, *, count: int, transfer_layer: str, avoid:
     free = [index for index in possible if index not in avoid] or possible
     wanted = np.linspace(0, time_ms[position[free[-1]]], count + 2)
     chosen = {min(free, key=lambda index: abs(float(time_ms[position[index]]) - float(at))) for at in wanted}
-    keys = [Key("device-only"), *(Key("edge-only", None, "none", name) for name in INPUT_FORMATS)]
-    return keys + [Key("split", index, transfer_layer) for index in sorted(chosen)]
+    keys = [Key("device-only"), *(Key("edge-only", None, "none", name) for name in wire.input_formats())]
+    keys += [Key("split", index, transfer_layer) for index in sorted(chosen)]
+    last = profile.cuts[-1].index
+    if last not in possible:  # a network that ends in dense layers: its last tails are nothing like the others
+        keys.append(Key("split", last, "none"))
+    return keys
 
 
 def measured_keys(
@@ -109,8 +113,6 @@ def _aside(possible: list[int], place: int, taken: set[int | None]) -> int:
 
 
 def _possible(profile: TierProfile, transfer_layer: str) -> list[int]:
-    from harness.transfer import layers
-
     layer = layers.get(transfer_layer)
     possible = [cut.index for cut in profile.cuts if layer.infeasible_because(cut.shape) is None]
     return possible or [cut.index for cut in profile.cuts]

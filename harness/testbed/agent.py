@@ -104,8 +104,9 @@ class Agent:
         """Bytes of the default picture in each wire format that may carry it."""
         from harness.offloader import codec
         from harness.results.schema import Key
+        from harness.transfer import wire
 
-        keys = {name: Key("edge-only", None, "none", name) for name in ("float32", "uint8", "jpeg")}
+        keys = {name: Key("edge-only", None, "none", name) for name in wire.input_formats()}
         return {name: len(codec.serialize(key, codec.source(tier, key))) for name, key in keys.items()}
 
 
@@ -115,7 +116,7 @@ def _answering(verb: Callable[[dict[str, Any]], Any]) -> Callable[[bytes, grpc.S
             return json.dumps(verb(json.loads(request))).encode()
         except Exception as error:
             context.abort(*_status(error))
-            raise
+            raise  # never reached: abort raises, which its type does not say
 
     return answer
 
@@ -136,7 +137,8 @@ def _streaming(
 def _status(error: Exception) -> tuple[grpc.StatusCode, str]:
     """Errors of ours travel as their own name and line; anything else keeps its type."""
     code = grpc.StatusCode.FAILED_PRECONDITION if isinstance(error, HarnessError) else grpc.StatusCode.INTERNAL
-    return code, f"{type(error).__name__}: {error}"
+    # gRPC carries about 8 kB of it; an error of TensorFlow's can be longer, with the cause in its first lines.
+    return code, f"{type(error).__name__}: {error}"[:2000]
 
 
 def serve(socket_path: str) -> None:

@@ -171,6 +171,11 @@ def get(name: str, **parameters: Any) -> WireFormat:
     return _REGISTRY.create(name, **parameters)
 
 
+def input_formats() -> tuple[str, ...]:
+    """What the input picture may be sent in when the whole model runs on the edge."""
+    return tuple(name for name in names() if "edge-only" in get(name).applies_to)
+
+
 def require_for_split(name: str) -> None:
     """Raise SpecError, naming those that can, where a format cannot carry the tensor at a cut."""
     able = [other for other in names() if "split" in get(other).applies_to]
