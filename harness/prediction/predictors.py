@@ -111,7 +111,9 @@ def paper(profiles: Profiles, link: LinkSpec, rows: Sequence[Row], *, slowdown: 
 def _paper_terms(profiles: Profiles, link: LinkSpec, row: Row, slowdown: float) -> tuple[float, float, float]:
     """E, S and C of a row: Eqs. 1, 2 and 4, or for a row without transfer layer 0 and Eqs. 3 and 5."""
     device, edge = profiles.device.codec_ms[str(row.key)], profiles.edge.codec_ms[str(row.key)]
-    e_tl = slowdown * device.get("device_tl", 0.0) + edge.get("edge_tl", 0.0)
+    e_tl = 0.0
+    if row.key.transfer_layer != "none":  # a profile times nothing there, which takes a few microseconds
+        e_tl = slowdown * device["device_tl"] + edge["edge_tl"]
     s_tl = slowdown * device["serialize"] + edge["deserialize"]
     c_tl = link.rtt_ms + (row.payload_bytes or 0) * 8 / (link.rate_up_mbps * 1e3)
     return e_tl, s_tl, c_tl
