@@ -43,6 +43,7 @@ class FormulaAgent:
         return self._answer("edge", verb, arguments)
 
     def _answer(self, tier: str, verb: str, arguments: dict[str, Any]) -> Any:
+        assert arguments["execution"] in ("compiled", "eager")
         if verb == "prepare":
             self.prepared.update((tier, name) for name in arguments["works"])
             self.released += [tier] if arguments.get("release_blocks") else []
@@ -63,6 +64,7 @@ def profiled(agent: FormulaAgent, rounds: int = 5, warmup: int = 2) -> Any:
         LOADED,
         {"device": {"tier": "device"}, "edge": {"tier": "edge"}},
         transfer_layers=["none", "maxpool"],
+        execution="eager",
         rounds=rounds,
         warmup=warmup,
         seed=0,
@@ -100,7 +102,7 @@ def test_each_piece_is_compiled_once_on_each_tier_and_the_blocks_are_released() 
 
 def test_the_progress_of_preparing_ends_at_one_and_an_error_of_either_tier_comes_out() -> None:
     shares: list[float] = []
-    prepare_both(FormulaAgent(), [f"head/0/{n}" for n in range(20)], ["tail/1/0"], shares.append)
+    prepare_both(FormulaAgent(), [f"head/0/{n}" for n in range(20)], ["tail/1/0"], "compiled", shares.append)
     assert shares[-1] == max(shares) == 1.0
 
     class Broken(FormulaAgent):
@@ -108,4 +110,4 @@ def test_the_progress_of_preparing_ends_at_one_and_an_error_of_either_tier_comes
             raise DeviceError("the board is gone")
 
     with pytest.raises(DeviceError, match="the board is gone"):
-        prepare_both(Broken(), ["head/0/1"], ["tail/1/0"], shares.append)
+        prepare_both(Broken(), ["head/0/1"], ["tail/1/0"], "compiled", shares.append)

@@ -43,7 +43,6 @@ def observed(gaps_ns: list[int], kind: str, name: str) -> tuple[Observation, Ser
         handed_ns=at["handed"],
         edge_ns=(at["called"], at["ready"], at["expanded"], at["done"]),
         parsed_ns=at["parsed"],
-        payload_bytes=1000,
         response_bytes=4_150,
         top_class=3,
     )
@@ -103,9 +102,7 @@ def test_without_the_servers_clock_the_network_is_what_is_left(gaps_ns: list[int
 def test_device_only_is_one_term(compute_ns: int) -> None:
     data: dict[str, Any] = {"kind": "measure", "name": "device-only", "order": 0, "request_id": "r", "handed_ns": 0}
     ends = dict.fromkeys(("head_ns", "shrunk_ns", "parsed_ns"), 10**12 + compute_ns)
-    observation = Observation(
-        **data, **ends, started_ns=10**12, edge_ns=(), payload_bytes=0, response_bytes=0, top_class=0
-    )
+    observation = Observation(**data, **ends, started_ns=10**12, edge_ns=(), response_bytes=0, top_class=0)
     sample = sample_of(observation, None)
     assert sample.terms == {"device": compute_ns / 1e6}
     assert (sample.total_ms, sample.other_ms) == (compute_ns / 1e6, 0.0)

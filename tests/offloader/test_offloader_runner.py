@@ -35,14 +35,13 @@ class CountingAgent:
         for request in requests[: len(requests) - self._lost]:
             sent = request["name"] != "device-only"
             readings = {"started_ns": 10, "head_ns": 20, "shrunk_ns": 30, "handed_ns": 40 if sent else 0}
-            planned = {name: value for name, value in request.items() if name != "paced"}
+            planned = {name: request[name] for name in ("kind", "name", "order", "request_id")}
             edge_ns = (60, 70, 80, 90) if sent else ()
             yield Observation(
                 **planned,
                 **readings,
                 edge_ns=edge_ns,
                 parsed_ns=110,
-                payload_bytes=1,
                 response_bytes=4_150,
                 top_class=0,
             ).as_dict()

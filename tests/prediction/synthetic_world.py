@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -25,14 +24,15 @@ def make_link(mbps: float = 57.0, rtt_ms: float = 28.0) -> LinkSpec:
 
 @dataclass
 class World:
-    """Heads cost `overhead` + `pace` x their blocks, tails likewise; codecs and echoes are lines in the size.
+    """A head or tail costs the sum of its blocks; codecs and echoes are lines in the payload's size.
 
-    The blocks, run one by one, say where time is spent but not how much: that is the truth's `pace`.
+    A profile of it says more than that: a block run alone takes `call_ms` longer. And a request takes longer than
+    its parts: a codec step costs `in_request_ms` more in one than alone in a loop.
     """
 
     cuts: int = 20
-    overhead_ms: float = 0.4
-    pace: float = 0.8
+    call_ms: float = 0.3
+    in_request_ms: float = 0.1
     edge_factor: float = 0.5
     seed: int = 0
     uplink_excess: tuple[float, float] = (1.2, 3e-6)
@@ -60,23 +60,29 @@ class World:
 
     def head_ms(self, cut: int) -> float:
         done = sum(ms for ms, index in zip(self.block_ms, self._ends(), strict=True) if index <= cut)
-        return self.overhead_ms + self.pace * float(done)
+        return float(done)
 
     def tail_ms(self, cut: int) -> float:
         left = sum(ms for ms, index in zip(self.block_ms, self._ends(), strict=True) if index > cut)
-        return self.edge_factor * (self.overhead_ms + self.pace * float(left))
+        return self.edge_factor * float(left)
 
-    def codec_ms(self, key: Key, payload_bytes: int) -> tuple[dict[str, float], dict[str, float]]:
+    def codec_ms(
+        self, key: Key, payload_bytes: int, extra_ms: float = 0.0
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Terms of transfer layer and wire format on device and edge, as a loop has them, plus `extra_ms` each."""
         pooled = key.transfer_layer != "none"
-        device = {"device_tl": 0.1 + 4e-6 * payload_bytes if pooled else 0.0, "serialize": 0.05 + 1e-6 * payload_bytes}
-        edge = {"deserialize": 0.04 + 1e-6 * payload_bytes, "edge_tl": 0.08 + 5e-6 * payload_bytes if pooled else 0.0}
+        device = {"serialize": 0.05 + 1e-6 * payload_bytes + extra_ms}
+        edge = {"deserialize": 0.04 + 1e-6 * payload_bytes + extra_ms}
+        if pooled:
+            device["device_tl"] = 0.1 + 4e-6 * payload_bytes + extra_ms
+            edge["edge_tl"] = 0.08 + 5e-6 * payload_bytes + extra_ms
         return device, edge
 
     def total_ms(self, row: Row, link: LinkSpec, slowdown: float) -> float:
         if row.key.candidate == "device-only":
             return slowdown * self.head_ms(self.last)
         size = row.payload_bytes or 0
-        device, edge = self.codec_ms(row.key, size)
+        device, edge = self.codec_ms(row.key, size, self.in_request_ms)
         head = self.head_ms(row.key.split) if row.key.split is not None else 0.0
         up = float(uplink_ms(link, np.array([float(size)]))[0]) + self.uplink_excess[0] + self.uplink_excess[1] * size
         queue = self.queue[0] + self.queue[1] * size
@@ -93,7 +99,11 @@ class World:
 
     def profiles(self, anchors: int = 4) -> Profiles:
         sizes = {row.key: row.payload_bytes for row in self.rows() if row.payload_bytes is not None}
-        codecs = {key: self.codec_ms(key, size) for key, size in sizes.items()}
+        nothing = {"device_tl": 1e-3}, {"edge_tl": 1e-3}  # what timing no transfer layer takes
+        codecs = {
+            key: tuple(idle | own for idle, own in zip(nothing, self.codec_ms(key, size), strict=True))
+            for key, size in sizes.items()
+        }
         device, edge = (
             self._tier(tier, {str(key): pair[place] for key, pair in codecs.items()})
             for place, tier in enumerate(("device", "edge"))
@@ -101,19 +111,21 @@ class World:
         keys = anchor_keys(device, count=anchors, transfer_layer="maxpool", avoid=())
         calibration = Calibration(
             fingerprint={},
-            anchors={str(key): self._anchor(key, codecs) for key in keys},
-            echoes={size: self._echo(size) for size in (2_000, 60_000, 400_000)},
+            anchors={str(key): self._anchor(key, sizes) for key in keys},
+            echoes={size: self._echo(size) for size in (1, 2_000, 60_000, 400_000)},
+            downlink_excess_ms=self.downlink_excess_ms,
             other_ms=self.other_ms,
             response_bytes=RESPONSE_BYTES,
             compute_spread=0.01,
             network_spread_ms=0.3,
+            link=self.link.as_dict(),
         )
         return Profiles(device, edge, calibration)
 
-    def _anchor(self, key: Key, codecs: dict[Key, Any]) -> dict[str, float]:
+    def _anchor(self, key: Key, sizes: dict[Key, int]) -> dict[str, float]:
         if key.candidate == "device-only":
             return {"device": self.head_ms(self.last)}
-        device, edge = codecs[key]
+        device, edge = self.codec_ms(key, sizes[key], self.in_request_ms)
         terms = device | edge | {"edge": self.tail_ms(key.split or 0)}
         if key.split is not None:
             terms["device"] = self.head_ms(key.split)
@@ -123,7 +135,6 @@ class World:
         return {
             "uplink_excess": self.uplink_excess[0] + self.uplink_excess[1] * size,
             "queue": self.queue[0] + self.queue[1] * size,
-            "downlink_excess": self.downlink_excess_ms,
         }
 
     def _ends(self) -> list[int]:
@@ -131,7 +142,7 @@ class World:
 
     def _tier(self, tier: str, codec_ms: dict[str, dict[str, float]]) -> TierProfile:
         factor = 1.0 if tier == "device" else self.edge_factor
-        blocks = factor * self.block_ms
+        blocks = factor * (self.block_ms + self.call_ms)
         bounds = [place for place, cut in enumerate(self.cut_records) if cut.scission_cut]
         starts = [0, *(place + 1 for place in bounds)]
         ends = [*(place + 1 for place in bounds), len(blocks)]
@@ -143,7 +154,7 @@ class World:
             input_shape=(24, 24, 3),
             picture_bytes=PICTURES,
             block_ms=tuple(float(ms) for ms in blocks),
-            # Fewer, larger blocks: fusion makes them a little faster than their parts.
+            # Fewer, larger blocks: fewer calls.
             scission_block_ms=tuple(0.9 * float(blocks[a:b].sum()) for a, b in zip(starts, ends, strict=True)),
             codec_ms=codec_ms,
         )

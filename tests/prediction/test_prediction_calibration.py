@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.prediction.calibration import ANCHOR_TERMS, PACED_TERMS, calibrate, group
+from harness.prediction.calibration import ANCHOR_TERMS, PACED_TERMS, calibrate
 from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.results.schema import Key, Sample
 from tests.prediction.synthetic_world import make_link
@@ -22,10 +22,13 @@ def sample(key: str, order: int = 0, **terms: float) -> Sample:
     return Sample(Key.parse(key), order, sum(terms.values()) + 0.2, terms, 0.2)
 
 
+def network(size: int, excess_ms: float) -> dict[str, float]:
+    up, down = float(uplink_ms(LINK, np.array([float(size)]))[0]), downlink_ms(LINK, 4150)
+    return {"uplink": up + excess_ms, "queue": excess_ms / 2, "downlink": down + excess_ms / 4}
+
+
 def echoes(values: list[float], size: int) -> list[Sample]:
-    theory = float(uplink_ms(LINK, np.array([float(size)]))[0])
-    down = downlink_ms(LINK, 4150)
-    return [sample("edge-only/float32", uplink=theory + v, queue=v / 2, downlink=down + v / 4) for v in values]
+    return [sample("edge-only/float32", **network(size, value)) for value in values]
 
 
 @given(values=times, slowdown=st.floats(1, 50), excess=times)
@@ -35,14 +38,12 @@ def test_medians_with_pace_and_theory_removed(values: list[float], slowdown: flo
             sample(
                 "split/7/maxpool/float32",
                 **{term: v * (slowdown if term in PACED_TERMS else 1.0) for term in ANCHOR_TERMS},
-                uplink=1e6,
-                queue=1e6,
-                downlink=1e6,
+                **network(1, v),
             )
             for v in values
         ],
         "device-only": [sample("device-only", device=v * slowdown) for v in values],
-        "edge-only/jpeg": [sample("edge-only/jpeg", serialize=v * slowdown, edge=v) for v in values],
+        "edge-only/jpeg": [sample("edge-only/jpeg", serialize=v * slowdown, edge=v, **network(1, v)) for v in values],
     }
     found = calibrate(
         anchors,
@@ -56,17 +57,19 @@ def test_medians_with_pace_and_theory_removed(values: list[float], slowdown: flo
     assert found.anchors["split/7/maxpool/float32"] == dict.fromkeys(ANCHOR_TERMS, middle)
     assert found.anchors["device-only"] == {"device": middle}
     assert found.anchors["edge-only/jpeg"] == {"serialize": middle, "edge": middle}
-    (echo,) = found.echoes.values()
-    assert echo["uplink_excess"] == pytest.approx(median(excess), abs=1e-6)
-    assert echo["queue"] == pytest.approx(median(excess) / 2)
-    assert echo["downlink_excess"] == pytest.approx(median(excess) / 4, abs=1e-6)
+    assert found.echoes.keys() == {1, 60_000}  # 1: what anchors send
+    for size, own in ((1, values), (60_000, excess)):
+        assert found.echoes[size]["uplink_excess"] == pytest.approx(median(own), abs=1e-6)
+        assert found.echoes[size]["queue"] == pytest.approx(median(own) / 2)
+    assert found.downlink_excess_ms == pytest.approx(median(values) / 4, abs=1e-6)
+    assert found.link == LINK.as_dict()
     assert found.other_ms == pytest.approx(0.2)
     assert (found.response_bytes, found.fingerprint) == (4150, {"a": 1})
 
 
 def test_scatter_does_not_depend_on_one_outlier_and_falls_with_the_number_of_samples() -> None:
     def spread(values: list[float]) -> tuple[float, float]:
-        anchors = {"device-only": [sample("device-only", device=value) for value in values]}
+        anchors = {"edge-only/uint8": [sample("edge-only/uint8", edge=v, **network(1, v)) for v in values]}
         found = calibrate(
             anchors, {2000: echoes(values, 2000)}, link=LINK, slowdown=1.0, response_bytes=4150, fingerprint={}
         )
@@ -78,9 +81,3 @@ def test_scatter_does_not_depend_on_one_outlier_and_falls_with_the_number_of_sam
         assert with_outlier < 3 * without
     for many, few in zip(spread(steady * 4), spread(steady), strict=True):
         assert many == pytest.approx(few / 2, rel=0.2)
-
-
-def test_samples_are_grouped_in_order() -> None:
-    pairs = [("a", sample("device-only", order, device=1.0)) for order in range(3)]
-    pairs.insert(1, ("b", sample("device-only", 9, device=1.0)))
-    assert {name: [s.order for s in own] for name, own in group(pairs).items()} == {"a": [0, 1, 2], "b": [9]}

@@ -112,7 +112,7 @@ def test_a_codec_or_anchor_time_that_is_no_number_is_refused(tmp_path: Path) -> 
     anchors = changed("calibration")["anchors"]
     anchors["device-only"]["device"] = float("nan")
     assert "finite" in refusal(write(tmp_path / "b.json", changed("calibration", anchors=anchors)), "calibration")
-    for name in ("other_ms", "compute_spread", "network_spread_ms"):
+    for name in ("downlink_excess_ms", "other_ms", "compute_spread", "network_spread_ms"):
         damaged = changed("calibration", **{name: float("inf")})
         assert "finite" in refusal(write(tmp_path / "c.json", damaged), "calibration")
 

@@ -72,7 +72,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 def top_class(bed: Bed, name: str) -> int:
-    request = {"kind": "measure", "name": name, "order": 0, "request_id": "", "paced": False}
+    request = {"kind": "measure", "name": name, "order": 0, "request_id": "", "paced": False, "idle_ms": 0.0}
     (answer,) = bed.testbed.agent.run([request], 120)
     return int(answer["top_class"])
 
