@@ -69,7 +69,7 @@ class Communicator:
                     return {"name": metadata.name, "version": metadata.version}
             except grpc.RpcError as error:
                 if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                    raise EdgeError(f"the edge at {self.url} refused: {error.details()}") from error
+                    raise EdgeError(f"the edge at {self.url} refused: {_one_line(error.details())}") from error
             if time.monotonic() > deadline:
                 raise EdgeError(
                     f"the edge at {self.url} does not serve model {self._endpoint.model_name!r} after {timeout_s:g} s"
@@ -109,6 +109,11 @@ class Communicator:
             answer: bytes = self._infer(message, timeout=timeout_s or self._timeout_s)
         except grpc.RpcError as error:
             raise EdgeError(
-                f"a request to the edge at {self.url} failed: {error.code().name}: {error.details()}"
+                f"a request to the edge at {self.url} failed: {error.code().name}: {_one_line(error.details())}"
             ) from error
         return answer
+
+
+def _one_line(details: object) -> str:
+    """TensorFlow's own errors run over several lines."""
+    return " ".join(str(details).split())

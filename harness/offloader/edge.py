@@ -58,7 +58,9 @@ class EdgeRuntime:
         return np.zeros((1, *self.tier.model.output.shape[1:]), dtype=np.float32)
 
     def control(self, verb: str, payload: NDArray[np.uint8]) -> bytes:
-        """A control verb: JSON in, JSON out. Raises KeyError for a verb that does not exist."""
+        """A control verb: JSON in, JSON out. Raises ValueError for a verb that does not exist."""
+        if verb not in self._verbs:
+            raise ValueError(f"no verb {verb!r}; allowed: infer, echo, anchor, {', '.join(self._verbs)}")
         return json.dumps(self._verbs[verb](json.loads(payload.tobytes()))).encode()
 
     def anchor(self, key: Key, called_ns: int) -> tuple[NDArray[np.float32], list[int]]:

@@ -114,7 +114,7 @@ def _pump(call: Any, answers: queue.SimpleQueue[Any]) -> None:
 
 
 def _error(verb: str, error: Any) -> HarnessError:
-    details = str(error.details())
+    details = " ".join(str(error.details()).split())  # TensorFlow's own errors run over several lines
     kind, _, message = details.partition(": ")
     if kind == "EdgeError":
         return EdgeError(message)

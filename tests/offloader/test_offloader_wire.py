@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent import futures
+
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,3 +61,21 @@ def test_an_edge_that_is_not_there_is_one_line(communicator: Communicator) -> No
     assert CLOSED in str(caught.value)
     with pytest.raises(EdgeError, match=r"does not serve model 'scission' after 0\.1 s"):
         communicator.wait_ready(0.1)
+
+
+def test_an_error_of_several_lines_becomes_one() -> None:
+    def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.INTERNAL, "InvalidArgumentError: shapes\n\t [[{{node tail}}]]\n differ")
+        return b""
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    handlers = {"ModelInfer": grpc.unary_unary_rpc_method_handler(refuse)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    own = Communicator(f"127.0.0.1:{port}", MultiplexedEndpoint(), 5.0)
+    with pytest.raises(EdgeError) as caught:
+        own.send(own.encode(b"x", {"verb": "echo"}, "r"))
+    assert str(caught.value).endswith("INTERNAL: InvalidArgumentError: shapes [[{{node tail}}]] differ")
+    own.close()
+    server.stop(0)
