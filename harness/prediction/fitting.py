@@ -91,19 +91,20 @@ def _through_anchors(
 ) -> tuple[dict[int, float], float]:
     """Times of all heads (or, with `reverse`, tails) from the measured ones.
 
-    Between anchors, time grows with the sum of the fine blocks, each less what a call of its own costs. Beyond
-    the outermost anchors the nearest stretch goes on.
+    Between anchors, time grows with the sum of the fine blocks, each less what a call of its own costs. Before
+    the first anchor it starts at the cost of a call; beyond the last the nearest stretch goes on.
 
     Returns:
         Time in ms by cut index, and the relative error that leaving out each inner anchor in turn would make.
     """
     whole = anchors.get(0 if reverse else profile.last)
-    cumulative = np.concatenate(([0.0], np.cumsum(_work_ms(np.asarray(profile.block_ms), whole))))
+    work_ms, call_ms = _without_calls(np.asarray(profile.block_ms), whole)
+    cumulative = np.concatenate(([0.0], np.cumsum(work_ms)))
     indices = [0, *(cut.index for cut in profile.cuts), profile.last]
     x_of = dict(zip(indices, (cumulative[-1] - cumulative) if reverse else cumulative, strict=True))
     points = sorted((float(x_of[index]), ms) for index, ms in anchors.items() if index in x_of)
-    if len(points) == 1:
-        points.insert(0, (0.0, 0.0))
+    if points[0][0] > 0.0:
+        points.insert(0, (0.0, call_ms))  # no layers at all still cost a call
     x, y = (np.array(column) for column in zip(*points, strict=True))
     times = {index: float(_line_through(np.array([x_of[index]]), x, y)[0]) for index in indices}
     inner = range(1, len(points) - 1)
@@ -114,14 +115,14 @@ def _through_anchors(
     return times, float(np.median(errors)) if errors else 0.0
 
 
-def _work_ms(block_ms: NDArray[np.float64], whole_ms: float | None) -> NDArray[np.float64]:
-    """Blocks without what calling each alone adds: the same cost off each, so that they sum to the whole.
+def _without_calls(block_ms: NDArray[np.float64], whole_ms: float | None) -> tuple[NDArray[np.float64], float]:
+    """Blocks less what calling each alone adds, the same for each, so that they sum to the whole; and that cost.
 
     Run one by one the blocks of DenseNet169 sum to 1.5 times the model: every call has a cost, and what is fused
     into a neighbour (a lone batch normalisation, a padding) is paid for in full. A block keeps at least a tenth.
     """
     if whole_ms is None or whole_ms >= block_ms.sum():
-        return block_ms
+        return block_ms, 0.0
     low, high = 0.0, float(block_ms.max())
     for _ in range(60):
         cost = (low + high) / 2
@@ -129,7 +130,7 @@ def _work_ms(block_ms: NDArray[np.float64], whole_ms: float | None) -> NDArray[n
             low = cost
         else:
             high = cost
-    return np.maximum(block_ms - high, block_ms / 10)
+    return np.maximum(block_ms - high, block_ms / 10), high
 
 
 def _line_through(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
