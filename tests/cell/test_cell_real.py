@@ -69,11 +69,9 @@ def test_a_run_after_a_killed_one_ends_and_leaves_nothing_behind(cell: Finished)
 
 
 def test_a_cell_has_its_files_and_no_others(cell: Finished) -> None:
-    names = {path.name for path in cell.folder.iterdir()}
-    records = {"spec.yaml", "env.json", "samples.jsonl", "splits.csv", "summary.json", "status.json", "report.html"}
-    assert names >= records
-    assert {name for name in names if name.endswith((".svg", ".png"))}
-    assert not [name for name in names if name.startswith(".") and name != ".hydra"]
+    records = ("spec.yaml", "env.json", "samples.jsonl", "anchors.jsonl", "splits.csv", "summary.json", "status.json")
+    shown = ("report.html", "cuts.svg", "cuts.png", "logs", ".hydra")
+    assert {path.name for path in cell.folder.iterdir()} == {*records, *shown}
     assert len(list(cell.profiles.iterdir())) == 3
 
 
@@ -174,11 +172,26 @@ def test_requests_are_interleaved(samples: dict[Key, list[Sample]]) -> None:
     assert rounds[0] != rounds[1]
 
 
-def test_the_uplink_takes_what_the_link_gives(rows: dict[Key, Row]) -> None:
+def test_what_calibrated_the_prediction_is_kept_beside_the_samples(cell: Finished) -> None:
+    lines = [json.loads(line) for line in (cell.folder / "anchors.jsonl").read_text().splitlines()]
+    counts = Counter((line["kind"], line["name"]) for line in lines)
+    assert set(counts.values()) == {SAMPLES}  # and none of the killed run's
+    assert {kind for kind, _ in counts} == {"anchor", "echo"}
+    anchors = {name for kind, name in counts if kind == "anchor"}
+    assert anchors >= {str(key) for key in BASELINES}
+    measured = {sample.order for sample in read_samples(cell.folder)}
+    assert not measured & {line["order"] for line in lines}
+
+
+def test_the_uplink_takes_what_the_link_gives(cell: Finished, rows: dict[Key, Row]) -> None:
+    spec = Spec.from_yaml((cell.folder / "spec.yaml").read_text())
+    bucket_ms = spec.link.burst_bytes * 8 / (RATE_MBPS * 1e3)
     for key, row in rows.items():
         if key.transfer_layer == "maxpool" and row.measured_ms is not None:
             bare_ms = row.payload_bytes * 8 / (RATE_MBPS * 1e3) + RTT_MS / 2
-            assert 0.99 * bare_ms <= row.measured_terms["uplink"] <= 1.10 * bare_ms + 8, key
+            # The first two frames leave at once; from DenseNet169's smallest payload (41 kB) on, headers outweigh it.
+            least_ms = 0.99 * bare_ms - (bucket_ms if row.payload_bytes < 40_000 else 0.0)
+            assert least_ms <= row.measured_terms["uplink"] <= 1.10 * bare_ms + 8, key
 
 
 def test_the_network_is_what_the_tiers_leave(rows: dict[Key, Row], samples: dict[Key, list[Sample]]) -> None:
