@@ -40,6 +40,9 @@ RECORDS = (
     "splits.csv",
     "summary.json",
     "report.html",
+    "cuts.svg",
+    "cuts.png",
+    "cuts.pdf",
 )
 
 Runner = Callable[[Spec, Path], str | None]

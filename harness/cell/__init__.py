@@ -30,8 +30,9 @@ def check(spec: Spec) -> None:
 
     Raises:
         SpecError: its link or its wire format is impossible, its weights file is missing, or mode=predict has no
-            profile to predict from.
+            profile to predict from. `measure.splits` names an index that the cached profile knows as no cut.
     """
+    from harness.prediction.selection import require_cuts
     from harness.testbed.link import link_spec
     from harness.transfer import wire
 
@@ -40,6 +41,9 @@ def check(spec: Spec) -> None:
     cache = ProfileCache(spec)
     if spec.mode == "predict":
         cache.require()
+    tiers = cache.tiers()
+    if tiers is not None and not isinstance(spec.measure.splits, str):
+        require_cuts(spec.measure.splits, [cut.index for cut in tiers[0].cuts])
 
 
 def _predict(spec: Spec, folder: Path) -> None:

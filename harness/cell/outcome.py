@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cell.forecasting import fill
-from harness.cell.measuring import Measured
 from harness.prediction import predictors
 from harness.prediction.link_theory import request_ms
 from harness.prediction.profile import Profiles
@@ -21,6 +20,9 @@ from harness.results.schema import Row
 from harness.spec import Spec
 from harness.validation import gate, statistics
 from netem.link import LinkSpec
+
+if TYPE_CHECKING:
+    from harness.cell.measuring import Measured
 
 
 def title(spec: Spec) -> str:

@@ -84,13 +84,7 @@ def _chosen_cuts(
     anchors: set[int | None],
 ) -> list[int]:
     if not isinstance(splits, str):
-        unknown = [index for index in splits if index not in by_cut]
-        if unknown:
-            near = min(by_cut, key=lambda index: abs(index - unknown[0]))
-            raise SpecError(
-                f"measure.splits: {unknown[0]} is no cut of this model (more than one tensor crosses there, or no "
-                f"layer has that index); allowed: a list of cuts as in splits.csv; the nearest is {near}"
-            )
+        require_cuts(splits, list(by_cut))
         return list(splits)
     possible = [
         index for index, own in by_cut.items() if {row.key.transfer_layer for row in own} >= set(transfer_layers)
@@ -104,6 +98,17 @@ def _chosen_cuts(
     for place in places:
         chosen.append(_aside(possible, int(place), anchors | set(chosen)))  # two never step onto the same cut
     return chosen
+
+
+def require_cuts(splits: Sequence[int], cuts: Sequence[int]) -> None:
+    """Raise SpecError, naming the nearest cut, where one of `splits` is none."""
+    for index in splits:
+        if index not in cuts:
+            near = min(cuts, key=lambda cut: abs(cut - index))
+            raise SpecError(
+                f"measure.splits: {index} is no cut of this model (more than one tensor crosses there, or no layer "
+                f"has that index); allowed: a list of cuts as in splits.csv; the nearest is {near}"
+            )
 
 
 def _aside(possible: list[int], place: int, taken: set[int | None]) -> int:
