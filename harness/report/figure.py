@@ -178,7 +178,7 @@ def _frame(axes: Axes, place: Mapping[int, int], rows: Sequence[Row]) -> None:
 
 def _heading(figure: Figure, axes: Axes, title: str, summary: Mapping[str, Any]) -> None:
     accuracy = summary.get("mape")
-    told = f"; mean |error| of the prediction {style.percent(accuracy)}" if accuracy is not None else ""
+    told = f"\nmean |error| of the prediction {style.percent(accuracy)}" if accuracy is not None else ""
     axes.set_title(title + told, loc="left", fontweight="bold", fontsize=10)
     handles, labels = axes.get_legend_handles_labels()
     terms = list(style.TERM_LABELS.values())
