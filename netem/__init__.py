@@ -13,6 +13,7 @@ names of ``netem.shaper`` load it when first used.
 from typing import TYPE_CHECKING, Any
 
 from netem.errors import CapabilityError, LinkSpecError, NetemError, ProbeError, ShapingError
+from netem.impairments import GilbertElliott, Impairments
 from netem.link import LinkSpec, TcpPolicy
 from netem.namespaces import Sandbox, Where
 from netem.probe import LinkReport, check, probe, transfer_times_ms
@@ -20,11 +21,13 @@ from netem.theory import goodput_mbps, link_rate_mbps, transfer_ms, wire_bytes
 from netem.units import parse_duration_ms, parse_rate_mbps
 
 if TYPE_CHECKING:
-    from netem.shaper import AppliedLink, apply, choose_backend, planned_commands
+    from netem.shaper import AppliedLink, apply, change, choose_backend, planned_commands, restore
 
 __all__ = [
     "AppliedLink",
     "CapabilityError",
+    "GilbertElliott",
+    "Impairments",
     "LinkReport",
     "LinkSpec",
     "LinkSpecError",
@@ -35,6 +38,7 @@ __all__ = [
     "TcpPolicy",
     "Where",
     "apply",
+    "change",
     "check",
     "choose_backend",
     "goodput_mbps",
@@ -43,12 +47,13 @@ __all__ = [
     "parse_rate_mbps",
     "planned_commands",
     "probe",
+    "restore",
     "transfer_ms",
     "transfer_times_ms",
     "wire_bytes",
 ]
 
-_OF_SHAPER = ("AppliedLink", "apply", "choose_backend", "planned_commands")
+_OF_SHAPER = ("AppliedLink", "apply", "change", "choose_backend", "planned_commands", "restore")
 
 
 def __getattr__(name: str) -> Any:

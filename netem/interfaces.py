@@ -15,10 +15,15 @@ from typing import Any, Literal
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from netem import netem_options
+from netem.distributions import table
 from netem.errors import CapabilityError, ShapingError
+from netem.impairments import GilbertElliott, Impairments
 from netem.units import bytes_per_s, microseconds
 
-Backend = Literal["netem", "relay"]
+netem_options.register()
+
+Backend = Literal["netem", "relay", "rate-only"]
 
 TRANSMIT_QUEUE_FRAMES = 10_000
 """Room between tbf and the relay; at tbf's pace it stays nearly empty unless the relay is held up."""
@@ -31,6 +36,7 @@ _CHILD_HANDLE = 0x00020000
 _CHILD_PARENT = 0x00010001
 
 _SIOCETHTOOL = 0x8946
+_ETHTOOL_STXCSUM = 0x17
 _ETHTOOL_GETTERS = {
     "rx_checksum": 0x14,
     "tx_checksum": 0x16,
@@ -53,6 +59,8 @@ class End:
         peer_address, peer_mac: the other end's, so that nothing needs to be asked on the wire.
         rate_mbps, delay_ms, burst_bytes, queue_bytes: of the direction that begins here.
         mtu: largest IP packet.
+        impairments: of the direction that begins here.
+        seed: of what is random in it.
         congestion_control: put on the route to the peer; None leaves the host's.
     """
 
@@ -66,6 +74,8 @@ class End:
     burst_bytes: int
     queue_bytes: int
     mtu: int
+    impairments: Impairments
+    seed: int
     congestion_control: str | None
 
 
@@ -74,9 +84,7 @@ def create_veth(interface: str, peer_interface: str, peer_namespace: str) -> Non
     descriptor = os.open(peer_namespace, os.O_RDONLY)
     try:
         with _netlink("make a veth pair") as ip:
-            ip.link(
-                "add", ifname=interface, kind="veth", peer={"ifname": peer_interface, "net_ns_fd": descriptor}
-            )
+            ip.link("add", ifname=interface, kind="veth", peer={"ifname": peer_interface, "net_ns_fd": descriptor})
     finally:
         os.close(descriptor)
 
@@ -86,9 +94,7 @@ def configure(end: End, backend: Backend) -> None:
     with _netlink(f"set up {end.interface}") as ip:
         index = _index(ip, end.interface)
         # One segment at most: tbf must see the frames that the link carries, not what offload glues together.
-        ip.link(
-            "set", index=index, address=end.mac, mtu=end.mtu, txqlen=TRANSMIT_QUEUE_FRAMES, gso_max_segs=1
-        )
+        ip.link("set", index=index, address=end.mac, mtu=end.mtu, txqlen=TRANSMIT_QUEUE_FRAMES, gso_max_segs=1)
         shape(ip, index, end, backend)
         ip.link("set", index=index, state="up")
         ip.addr("replace", index=index, address=end.address, prefixlen=32)
@@ -112,23 +118,76 @@ def configure(end: End, backend: Backend) -> None:
             ) from error
 
 
+def reshape(end: End, backend: Backend) -> None:
+    """Change the qdiscs of one end in place: the same handles, every attribute sent again."""
+    with _netlink(f"change {end.interface}") as ip:
+        shape(ip, _index(ip, end.interface), end, backend)
+
+
 def shape(ip: IPRoute, index: int, end: End, backend: Backend) -> None:
-    """Put the qdiscs on: the relay's end needs the rate only, netem's end delay, then rate.
+    """Put the qdiscs on, or change them in place: netem's end delay, then rate; the relay's none.
 
     netem stands at the root because it takes a packet off its socket's account on arrival; below tbf, a
     sender's small-queue limit would count the bytes that are only on their way and throttle it.
     """
+    if backend == "relay":
+        return
     tbf = {
         "rate": bytes_per_s(end.rate_mbps),
         "burst": end.burst_bytes,
         "limit": end.queue_bytes,
     }
-    if backend == "relay":
+    if backend == "rate-only":
         ip.tc("replace", "tbf", index, handle=_ROOT_HANDLE, **tbf)
         return
-    delay_us = microseconds(end.delay_ms)
-    ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, delay=delay_us, limit=NETEM_LIMIT_PACKETS)
+    ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, **_netem_keywords(end))
     ip.tc("replace", "tbf", index, handle=_CHILD_HANDLE, parent=_CHILD_PARENT, **tbf)
+
+
+def _netem_keywords(end: End) -> dict[str, Any]:
+    impairments = end.impairments
+    keywords: dict[str, Any] = {
+        "delay": microseconds(end.delay_ms),
+        "limit": NETEM_LIMIT_PACKETS,
+        "prob_reorder": 100 * impairments.reorder,
+        "duplicate": 100 * impairments.duplicate,
+        "prob_corrupt": 100 * impairments.corrupt,
+        "seed": end.seed,
+    }
+    if impairments.jitter_ms:
+        keywords |= {
+            "jitter": microseconds(impairments.jitter_ms),
+            "delay_corr": 100 * impairments.jitter_correlation,
+            "distribution": table(impairments.jitter_distribution),
+        }
+    loss = impairments.loss
+    if isinstance(loss, GilbertElliott):
+        shares = (loss.to_bad, loss.to_good, loss.loss_bad, loss.loss_good)
+        keywords["loss_gemodel"] = tuple(100 * share for share in shares)
+    else:
+        keywords["loss"] = 100 * loss
+    return keywords
+
+
+def raise_relay_end(interface: str, mtu: int) -> None:
+    """Bring up an interface of the relay's namespace, as plain as it can be."""
+    with _netlink(f"set up {interface}") as ip:
+        ip.link("set", index=_index(ip, interface), mtu=mtu, state="up", gso_max_segs=1)
+
+
+def complete_checksums(interface: str) -> None:
+    """Have the kernel complete every checksum on sending: the relay's copy of a frame must be whole.
+
+    Segmentation offload goes with it (the kernel's own dependency).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        value = (ctypes.c_uint32 * 2)(_ETHTOOL_STXCSUM, 0)
+        try:
+            fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sQ16x", interface.encode(), ctypes.addressof(value)))
+        except OSError as error:
+            raise ShapingError(
+                f"checksum offload of {interface} cannot be switched off: {error.strerror}; the relay needs it off"
+            ) from error
 
 
 def exists(interface: str) -> bool:
@@ -197,11 +256,40 @@ def _describe(message: Any) -> dict[str, Any]:
             "limit_bytes": parameters["limit"],
         }
     elif described["kind"] == "netem":
-        described |= {"delay_us": round(options["delay"] * 64e-3), "limit_packets": options["limit"]}
+        described |= _describe_netem(options)
     statistics = message.get_attr("TCA_STATS2")
     if statistics is not None and (queue := statistics.get_attr("TCA_STATS_QUEUE")) is not None:
         described |= {"drops": queue["drops"]}
     return described
+
+
+def _describe_netem(options: Any) -> dict[str, Any]:
+    described = {
+        "delay_us": round(options["delay"] * 64e-3),
+        "jitter_us": round(options["jitter"] * 64e-3),
+        "limit_packets": options["limit"],
+        "duplicate": _fraction(options["duplicate"]),
+        "loss": _fraction(options["loss"]),
+    }
+    for attribute, field, name in (
+        ("TCA_NETEM_CORR", "delay_corr", "jitter_correlation"),
+        ("TCA_NETEM_REORDER", "prob_reorder", "reorder"),
+        ("TCA_NETEM_CORRUPT", "prob_corrupt", "corrupt"),
+    ):
+        value = options.get_attr(attribute)
+        described[name] = 0.0 if value is None else _fraction(value[field])
+    model = options.get_attr("TCA_NETEM_LOSS")
+    chain = None if model is None else model.get_attr("NETEM_LOSS_GE")
+    if chain is not None:
+        shares = (chain["p"], chain["r"], 2**32 - 1 - chain["h"], chain["k1"])
+        described["loss"] = [_fraction(share) for share in shares]
+    # None where the kernel takes no seed (before 6.6).
+    described["seed"] = options.get_attr("TCA_NETEM_PRNG_SEED")
+    return described
+
+
+def _fraction(share: int) -> float:
+    return round(share / (2**32 - 1), 9)
 
 
 def _handle_text(handle: int) -> str:
@@ -216,7 +304,5 @@ def _netlink(what: str) -> Iterator[IPRoute]:
             yield ip
     except NetlinkError as error:
         if error.code in (errno.EPERM, errno.EACCES):
-            raise CapabilityError(
-                f"may not {what}: this process needs CAP_NET_ADMIN; run it as root"
-            ) from error
+            raise CapabilityError(f"may not {what}: this process needs CAP_NET_ADMIN; run it as root") from error
         raise ShapingError(f"could not {what}: the kernel says {error.args[-1]} ({error.code})") from error

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from netem.errors import LinkSpecError
+from netem.impairments import UNIMPAIRED, Impairments
 
 RATE_MBPS_RANGE = (0.064, 10_000.0)
 """From one ISDN channel to 10 GbE; tbf's 32-bit rate field ends at 34 Gbit/s."""
@@ -68,6 +69,9 @@ class LinkSpec:
         mtu: largest IP packet, bytes.
         burst_bytes: size of the tbf bucket.
         tcp: what TCP does at both ends.
+        impairments_up, impairments_down: jitter, loss, reordering and the like, each way.
+        seed: of all that is random. The relay then drops the same packets every time; the kernel's netem
+            takes a seed from Linux 6.6 on.
 
     Raises:
         LinkSpecError: a value is not finite or out of range.
@@ -81,6 +85,9 @@ class LinkSpec:
     mtu: int = 1500
     burst_bytes: int = DEFAULT_BURST_BYTES
     tcp: TcpPolicy = TcpPolicy()
+    impairments_up: Impairments = UNIMPAIRED
+    impairments_down: Impairments = UNIMPAIRED
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check every range (see the class)."""
@@ -93,6 +100,7 @@ class LinkSpec:
         _check_range("burst_bytes", self.burst_bytes, (frame, 10_000_000), whole=True)
         if self.queue_bytes is not None:
             _check_range("queue_bytes", self.queue_bytes, (frame, 1_000_000_000), whole=True)
+        _check_range("seed", self.seed, (0, 2**63 - 1), whole=True)
 
     @property
     def rtt_ms(self) -> float:
@@ -103,9 +111,7 @@ class LinkSpec:
     def send_buffer_bytes(self) -> int:
         """Largest TCP send and receive buffer on this link: Linux' own, or four bandwidth-delay products."""
         fastest_bytes_per_ms = max(self.rate_up_mbps, self.rate_down_mbps) * 1e6 / 8 / 1e3
-        return max(
-            LARGEST_SEND_BUFFER_BYTES, round(BANDWIDTH_DELAY_PRODUCTS * fastest_bytes_per_ms * self.rtt_ms)
-        )
+        return max(LARGEST_SEND_BUFFER_BYTES, round(BANDWIDTH_DELAY_PRODUCTS * fastest_bytes_per_ms * self.rtt_ms))
 
     @property
     def default_queue_bytes(self) -> int:

@@ -129,9 +129,7 @@ def check(report: LinkReport, tolerance: float = 0.03, floor_ms: float = 0.5) ->
     for name in ("rate_up_mbps", "rate_down_mbps"):
         error = report.errors[name]
         if error is not None and abs(error) > tolerance:
-            off.append(
-                f"{name} is {report.achieved[name]:.2f}, asked {report.requested[name]:g} ({error:+.1%})"
-            )
+            off.append(f"{name} is {report.achieved[name]:.2f}, asked {report.requested[name]:g} ({error:+.1%})")
     rtt_ms, asked_ms = report.achieved["rtt_ms"], report.requested["rtt_ms"]
     if rtt_ms is not None and abs(rtt_ms - asked_ms) > max(floor_ms, tolerance * asked_ms):
         off.append(f"rtt_ms is {rtt_ms:.2f}, asked {asked_ms:g} ({rtt_ms - asked_ms:+.2f} ms)")
@@ -165,22 +163,16 @@ def transfer_times_ms(
     return [time_ms for time_ms, _ in _run(sandbox, plan, device_cpu, edge_cpu)["up"]]
 
 
-def _run(
-    sandbox: Sandbox, plan: dict[str, Any], device_cpu: int | None, edge_cpu: int | None
-) -> dict[str, Any]:
+def _run(sandbox: Sandbox, plan: dict[str, Any], device_cpu: int | None, edge_cpu: int | None) -> dict[str, Any]:
     address = sandbox.address("edge")
     options: dict[str, Any] = {"address": address, "timeout_s": _STEP_TIMEOUT_S + plan["idle_s"]}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": "/"}
-    server = sandbox.popen(
-        "edge", module_argv("netem.probe_peer", "serve", json.dumps(options)), cpu=edge_cpu, **pipes
-    )
+    server = sandbox.popen("edge", module_argv("netem.probe_peer", "serve", json.dumps(options)), cpu=edge_cpu, **pipes)
     client = None
     try:
         port = server.stdout.readline() if server.stdout else b""
         if not port:
-            raise ProbeError(
-                f"the probe cannot listen at {address}: {_last_line(server)}; apply a link first"
-            )
+            raise ProbeError(f"the probe cannot listen at {address}: {_last_line(server)}; apply a link first")
         options |= {"port": int(port), "plan": plan}
         client = sandbox.popen(
             "device", module_argv("netem.probe_peer", "measure", json.dumps(options)), cpu=device_cpu, **pipes
@@ -192,9 +184,7 @@ def _run(
         result: dict[str, Any] = json.loads(output)
         return result
     except subprocess.TimeoutExpired as error:
-        raise ProbeError(
-            f"the probe took longer than {error.timeout:g} s: the link hardly carries data"
-        ) from error
+        raise ProbeError(f"the probe took longer than {error.timeout:g} s: the link hardly carries data") from error
     finally:
         for process in (server, client):
             if process is not None:

@@ -29,27 +29,26 @@ def sysctl_values(spec: LinkSpec) -> dict[str, str]:
     }
 
 
-def set_sysctls(values: dict[str, str]) -> dict[str, str]:
-    """Set sysctls in the calling thread's namespace and return what the kernel then reports.
+def set_sysctls(values: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Set sysctls in the calling thread's namespace; returns what the kernel reported before and reports now.
 
     Raises:
         ShapingError: one was not taken.
     """
-    report = {}
+    before, report = {}, {}
     for name, value in values.items():
         path = Path("/proc/sys", *name.split("."))
         if name.startswith("net.ipv6.") and not path.exists():
             continue  # a kernel without IPv6 sends none
+        before[name] = " ".join(path.read_text().split())
         try:
             path.write_text(value)
         except OSError as error:
             raise ShapingError(f"sysctl {name}={value} was refused: {error.strerror}; run as root") from error
         report[name] = " ".join(path.read_text().split())
         if report[name] != value:
-            raise ShapingError(
-                f"sysctl {name} is {report[name]}, {value} was set: another program changes it"
-            )
-    return report
+            raise ShapingError(f"sysctl {name} is {report[name]}, {value} was set: another program changes it")
+    return before, report
 
 
 def congestion_control_in_force(sandbox: Sandbox) -> dict[Where, str]:
@@ -67,9 +66,7 @@ def congestion_control_in_force(sandbox: Sandbox) -> dict[Where, str]:
                 client.connect(server.getsockname())
                 accepted, _ = server.accept()
             except OSError as error:
-                raise ShapingError(
-                    f"no TCP connection over the link: {error}; is a firewall in force?"
-                ) from error
+                raise ShapingError(f"no TCP connection over the link: {error}; is a firewall in force?") from error
             with accepted:
                 return {"device": _congestion_control(client), "edge": _congestion_control(accepted)}
 

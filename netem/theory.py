@@ -117,11 +117,7 @@ def transfer_ms(
         if state == "warm":
             return time_ms
         segment_ms = (mss + header_bytes) * per_byte_ms
-        return (
-            time_ms
-            + _stalls_ms(segments, segment_ms, rtt_ms, window_segments)
-            + (rtt_ms if state == "new" else 0.0)
-        )
+        return time_ms + _stalls_ms(segments, segment_ms, rtt_ms, window_segments) + (rtt_ms if state == "new" else 0.0)
 
     if isinstance(payload_bytes, int | float):
         return one(payload_bytes)
@@ -134,6 +130,4 @@ def transfer_ms(
 def _stalls_ms(segments: int, segment_ms: float, rtt_ms: float, window_segments: int) -> float:
     """How long slow start waits for acknowledgements: the sum in the formula."""
     rounds = math.ceil(math.log2(segments / window_segments + 1))
-    return sum(
-        max(0.0, rtt_ms + segment_ms - window_segments * 2.0**k * segment_ms) for k in range(rounds - 1)
-    )
+    return sum(max(0.0, rtt_ms + segment_ms - window_segments * 2.0**k * segment_ms) for k in range(rounds - 1))

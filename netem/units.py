@@ -57,9 +57,7 @@ def _parse(text: str, quantity: str, factors: dict[str, float], example: str) ->
     match = _QUANTITY.fullmatch(text)
     allowed = ", ".join(factors)
     if match is None:
-        raise LinkSpecError(
-            f"{quantity} {text!r} is not a number with a unit ({allowed}): write for example {example}"
-        )
+        raise LinkSpecError(f"{quantity} {text!r} is not a number with a unit ({allowed}): write for example {example}")
     number, unit = match.groups()
     if unit.lower() not in factors:
         raise LinkSpecError(

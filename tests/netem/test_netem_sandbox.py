@@ -69,9 +69,7 @@ def test_exit_codes_and_signals_pass_through(sandbox: Sandbox, capfd: pytest.Cap
     assert sandbox.popen("device", ["sh", "-c", "exit 7"]).wait(10) == 7
     assert sandbox.popen("device", ["no-such-command"]).wait(10) == 127
     assert "cannot run no-such-command" in capfd.readouterr().err
-    trapping = sandbox.popen(
-        "edge", ["sh", "-c", "trap 'exit 3' TERM; echo ready; sleep 60 & wait"], stdout=PIPE
-    )
+    trapping = sandbox.popen("edge", ["sh", "-c", "trap 'exit 3' TERM; echo ready; sleep 60 & wait"], stdout=PIPE)
     assert trapping.stdout is not None
     assert trapping.stdout.readline() == b"ready\n"
     trapping.terminate()
@@ -90,9 +88,7 @@ def test_a_killed_launcher_takes_its_command_along(sandbox: Sandbox) -> None:
     child.kill()
     child.wait(10)
     deadline = time.monotonic() + 5
-    while "4242" in output(
-        sandbox, "edge", "sh", "-c", "cat /proc/[2-9]*/cmdline 2>/dev/null | tr '\\0' ' '; true"
-    ):
+    while "4242" in output(sandbox, "edge", "sh", "-c", "cat /proc/[2-9]*/cmdline 2>/dev/null | tr '\\0' ' '; true"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -133,9 +129,7 @@ def marked(mark: str) -> list[str]:
 @pytest.mark.parametrize("attempt", range(5))
 def test_sigkill_at_a_random_moment_leaves_nothing(host_backend: str, attempt: int) -> None:
     mark = f"netem-test-{uuid.uuid4().hex}"
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER], env={**os.environ, "NETEM_TEST_MARK": mark}, stdout=PIPE
-    )
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], env={**os.environ, "NETEM_TEST_MARK": mark}, stdout=PIPE)
     if attempt == 0:  # once with everything up for certain
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"

@@ -45,9 +45,7 @@ def test_more_bytes_never_take_less_time(one: int, other: int, rate_mbps: float,
 
 
 @given(SIZES, RATES, DELAYS)
-def test_states_are_ordered_and_a_full_pipe_gives_the_goodput(
-    size: int, rate_mbps: float, delay_ms: float
-) -> None:
+def test_states_are_ordered_and_a_full_pipe_gives_the_goodput(size: int, rate_mbps: float, delay_ms: float) -> None:
     warm, cold, new = (
         transfer_ms(size, rate_mbps, delay_ms, 2 * delay_ms, state=state) for state in ("warm", "cold", "new")
     )

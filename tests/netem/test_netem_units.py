@@ -19,9 +19,7 @@ def test_durations(text: str, expected: float) -> None:
     assert parse_duration_ms(text) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    "text", ["57", "mbit", "-3mbit", "57mbps", "nan mbit", "1e3mbit", "", "9" * 400 + "mbit"]
-)
+@pytest.mark.parametrize("text", ["57", "mbit", "-3mbit", "57mbps", "nan mbit", "1e3mbit", "", "9" * 400 + "mbit"])
 def test_a_rate_that_is_none_says_what_is_allowed(text: str) -> None:
     with pytest.raises(LinkSpecError, match="57mbit") as caught:
         parse_rate_mbps(text)
