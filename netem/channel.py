@@ -39,6 +39,7 @@ class Channel:
         self.lost = self.overflowed = self.duplicated = self.corrupted = self.reordered = 0
         self._departed_ns = now_ns
         self._empty_ns = float("-inf")
+        self._ns_per_byte = self._fill_ns = self.delay_ns = self._jitter_ns = 0.0
         self._bad_state = False
         self._last_jitter = 0.0
         self._random = random.Random()
@@ -65,8 +66,8 @@ class Channel:
         self.parameters = dict(parameters)
         self._ns_per_byte = ns_per_byte
         self._fill_ns = parameters["burst_bytes"] * ns_per_byte
-        self.delay_ns = parameters["delay_us"] * 1e3
-        self._jitter_ns = parameters["jitter_us"] * 1e3
+        self.delay_ns = float(parameters["delay_us"] * 1e3)
+        self._jitter_ns = float(parameters["jitter_us"] * 1e3)
         self._table = table(parameters["jitter_distribution"]) if self._jitter_ns else ()
         self.ordered = not (self._jitter_ns or parameters["reorder"])
         self._plain = self.ordered and not (parameters["loss"] or parameters["duplicate"] or parameters["corrupt"])

@@ -91,11 +91,11 @@ class Impairments:
         return self.jitter_ms == self.loss_rate == self.reorder == self.duplicate == self.corrupt == 0
 
 
-UNIMPAIRED = Impairments()
-
-
 def check_fraction(name: str, value: float) -> None:
     """Raise LinkSpecError unless the value is a number from 0 to 1."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not 0 <= value <= 1:
         raise LinkSpecError(f"{name} is {value!r}: allowed is a fraction from 0 to 1, such as 0.01 for 1 %")
+
+
+UNIMPAIRED = Impairments()

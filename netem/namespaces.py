@@ -43,6 +43,7 @@ class Sandbox:
     """Network namespaces for device, edge and the relay between, held by one process.
 
     There is one PID namespace and private ``/tmp`` and ``/dev/shm`` with them.
+
     Nothing has a name in ``/run/netns``; everything inside ends with the holder, and the holder with this
     process, SIGKILL included (see ``netem.holder``). Enter it from a thread that outlives it, best the main
     one: the kernel takes the end of the starting thread for the end of the parent.
