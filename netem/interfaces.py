@@ -222,11 +222,21 @@ def offloads(interface: str) -> dict[str, bool]:
 
 
 def accepts_netem() -> bool:
-    """Whether this kernel has ``sch_netem``: tried on a throw-away veth of the calling thread's namespace."""
+    """Whether this kernel has ``sch_netem``."""
+    return accepts("netem")
+
+
+def accepts(kind: str) -> bool:
+    """Whether this kernel has that qdisc: tried on a throw-away veth of the calling thread's namespace.
+
+    Args:
+        kind: ``netem`` or ``tbf``.
+    """
+    keywords = {"netem": {"delay": 1000}, "tbf": {"rate": 1_000_000, "burst": 15_000, "limit": 100_000}}[kind]
     with _netlink("make a throw-away veth") as ip:
         ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
         try:
-            ip.tc("add", "netem", _index(ip, "try0"), handle=_ROOT_HANDLE, delay=1000)
+            ip.tc("add", kind, _index(ip, "try0"), handle=_ROOT_HANDLE, **keywords)
         except NetlinkError:
             return False
         return True

@@ -60,7 +60,12 @@ class PacketReport:
 
 
 def send_packets(
-    sandbox: Sandbox, count: int, *, packets_per_s: float = 4000.0, payload_bytes: int = 32, longest_delay_ms: float = 0.0
+    sandbox: Sandbox,
+    count: int,
+    *,
+    packets_per_s: float = 4000.0,
+    payload_bytes: int = 32,
+    longest_delay_ms: float = 0.0,
 ) -> PacketReport:
     """Send numbered packets up the link at a steady pace and report what came.
 
@@ -108,7 +113,8 @@ def _send(sock: socket.socket, count: int, packets_per_s: float, payload_bytes: 
 
 
 def _receive(sock: socket.socket, pace: threading.Thread) -> tuple[list[int], list[float]]:
-    numbers, delays_ms = [], []
+    numbers: list[int] = []
+    delays_ms: list[float] = []
     while True:
         try:
             data, ancillary, _, _ = sock.recvmsg(2048, 64)

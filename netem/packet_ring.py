@@ -57,6 +57,11 @@ class PacketRing:
         self._socket.bind((interface, _ETH_P_ALL))
         self.send = self._socket.send
 
+    def close(self) -> None:
+        """Give the ring back."""
+        self._ring.close()
+        self._socket.close()
+
     def fileno(self) -> int:
         """The socket's descriptor: readable when a frame waits."""
         return self._socket.fileno()

@@ -136,11 +136,12 @@ def apply(
         return _read_back(sandbox, spec, applied)
 
 
-def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec) -> AppliedLink:
+def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back: bool = True) -> AppliedLink:
     """Make the link another one in place: at no moment is it unlimited, and every attribute is sent again.
 
     Packets on their way keep their delay; packets in the queue leave at the new rate. The relay's bucket keeps
-    its level, the kernel's tbf fills its bucket at each change.
+    its level, the kernel's tbf fills its bucket at each change. ``read_back`` false saves the milliseconds of
+    asking the kernel what it now has (the relay's answer is checked anyway).
 
     Raises:
         LinkSpecError: MTU, TCP policy or a delay without a backend for it cannot be changed in place.
@@ -151,11 +152,12 @@ def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec) -> AppliedLin
         raise LinkSpecError("mtu and tcp cannot be changed in place: restore the link, then apply the new one")
     notes = _left_out(spec, bool(applied.notes)) if applied.backend == "rate-only" else ()
     if applied.relay is not None:
-        applied.relay.change(spec)
+        _require_parameters(spec, applied.relay, applied.relay.change(spec))
     else:
         for end, where in ends(spec):
             sandbox.call(where, lambda end=end: interfaces.reshape(end, applied.backend))  # type: ignore[misc]
-    return _read_back(sandbox, spec, replace(applied, spec=spec, notes=notes))
+    changed = replace(applied, spec=spec, notes=notes)
+    return _read_back(sandbox, spec, changed) if read_back else changed
 
 
 def restore(sandbox: Sandbox, applied: AppliedLink) -> None:
@@ -229,15 +231,19 @@ def _read_back(sandbox: Sandbox, spec: LinkSpec, applied: AppliedLink) -> Applie
     if (relay := applied.relay) is None:
         return applied
     state = relay.statistics()
-    for way, asked in channel_parameters(spec, relay.compensation_us).items():
-        if state[way]["parameters"] != asked:
-            raise ShapingError(f"the relay reports {state[way]['parameters']} {way}, but {asked} was set")
+    _require_parameters(spec, relay, state)
     return replace(
         applied,
         relay_cpus=state["cpus"],
         relay_scheduling=state["scheduling"],
         relay_compensation_ms=relay.compensation_us / 1e3,
     )
+
+
+def _require_parameters(spec: LinkSpec, relay: RelayClient, state: dict[str, Any]) -> None:
+    for way, asked in channel_parameters(spec, relay.compensation_us).items():
+        if state[way]["parameters"] != asked:
+            raise ShapingError(f"the relay reports {state[way]['parameters']} {way}, but {asked} was set")
 
 
 def _require_qdiscs(end: End, where: Where, backend: Backend, found: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """One direction of a link as arithmetic: against the theory, and what is random against its bounds."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable
@@ -115,7 +116,7 @@ def test_loss_within_99_percent_bounds_and_the_same_every_time(loss: float | Gil
 
 def test_bursts_last_as_long_as_the_chain_stays_bad() -> None:
     lost = losses(channel(loss=GilbertElliott(0.01, 0.25)))
-    bursts = 1 + sum(after > before + 1 for before, after in zip(lost, lost[1:], strict=False))
+    bursts = 1 + sum(after > before + 1 for before, after in itertools.pairwise(lost))
     assert len(lost) / bursts == pytest.approx(4, rel=0.15)
 
 

@@ -14,7 +14,7 @@ U32 = 2**32 - 1
 
 
 def attributes(**keywords: object) -> dict[str, object]:
-    return {name: value for name, value in netem_options.get_parameters(keywords)["attrs"]}
+    return dict(netem_options.get_parameters(keywords)["attrs"])
 
 
 def test_it_takes_the_place_of_pyroute2_s_own() -> None:

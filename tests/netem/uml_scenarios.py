@@ -56,10 +56,24 @@ def every_option_read_back() -> dict[str, Any]:
             index = ip.link_lookup(ifname="try0")[0]
             ip.tc(
                 *("add", "netem", index),
-                **{"handle": 0x10000, "delay": 15_000, "jitter": 3000, "delay_corr": 10, "limit": 777},
-                **{"distribution": table("normal"), "loss_gemodel": (1, 25, 80, 0.1), "duplicate": 2, "dup_corr": 5},
-                **{"prob_reorder": 3, "corr_reorder": 50, "prob_corrupt": 1, "corr_corrupt": 20, "seed": 12345},
-                **{"rate": 7_500_000, "packet_overhead": 4, "slot": (1000, 2000, 5, 7000), "ecn": 1},
+                handle=0x10000,
+                delay=15_000,
+                jitter=3000,
+                delay_corr=10,
+                limit=777,
+                distribution=table("normal"),
+                loss_gemodel=(1, 25, 80, 0.1),
+                duplicate=2,
+                dup_corr=5,
+                prob_reorder=3,
+                corr_reorder=50,
+                prob_corrupt=1,
+                corr_corrupt=20,
+                seed=12345,
+                rate=7_500_000,
+                packet_overhead=4,
+                slot=(1000, 2000, 5, 7000),
+                ecn=1,
             )
             first = options(ip)
             ip.tc("change", "netem", index, handle=0x10000, delay=5000, limit=778, loss=1.5, rate=8_000_000_000)
