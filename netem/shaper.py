@@ -9,7 +9,7 @@ from typing import Any
 
 from netem import interfaces, tcp
 from netem.errors import CapabilityError, LinkSpecError, ShapingError
-from netem.impairments import GilbertElliott
+from netem.impairments import UNIMPAIRED, GilbertElliott
 from netem.interfaces import Backend, End
 from netem.link import LinkSpec
 from netem.namespaces import Sandbox, Where, in_network_namespace
@@ -112,28 +112,34 @@ def apply(
     notes = _left_out(spec, allow_no_delay) if chosen == "rate-only" else ()
     if sandbox.call("device", lambda: interfaces.exists(INTERFACES["device"])):
         raise ShapingError("this sandbox has a link already: one link a sandbox; change it, or restore it first")
+    # Nothing may be lost while the TCP policy is proved and the relay calibrated.
+    plain = replace(spec, impairments_up=UNIMPAIRED, impairments_down=UNIMPAIRED)
     with _undone_on_error(sandbox) as made:
-        started_s = time.perf_counter()
-        _join(sandbox, spec, chosen)
-        before: dict[Where, dict[str, str]] = {}
-        sysctls: dict[Where, dict[str, str]] = {}
-        for end, where in ends(spec):
-            before[where], sysctls[where] = sandbox.call(where, lambda: tcp.set_sysctls(tcp.sysctl_values(spec)))
-            sandbox.call(where, lambda end=end: interfaces.configure(end, chosen))  # type: ignore[misc]
-        netlink_ms = (time.perf_counter() - started_s) * 1e3
+        applied = _set_up(sandbox, plain, AppliedLink(chosen, dict(INTERFACES), spec.mtu, {}, {}, {}, {}, notes=notes))
         if chosen == "relay":
             middle = (MIDDLE_INTERFACES["device"], MIDDLE_INTERFACES["edge"])
-            made.append(RelayClient(sandbox, middle, relay_cpu, spec))
-        relay = made[0] if made else None
-        if relay is not None and calibrate:
-            relay.calibrate(sandbox, spec)
+            made.append(RelayClient(sandbox, middle, relay_cpu, plain))
+            applied = replace(applied, relay=made[0])
+            if calibrate:
+                made[0].calibrate(sandbox, plain)
         in_force = tcp.congestion_control_in_force(sandbox)
         tcp.require_policy(spec, in_force)
-        applied = AppliedLink(
-            chosen, dict(INTERFACES), spec.mtu, {}, sysctls, in_force, {}, netlink_ms=netlink_ms, notes=notes,
-            sysctls_before=before, spec=spec, relay=relay,
-        )  # fmt: skip
-        return _read_back(sandbox, spec, applied)
+        applied = change(sandbox, replace(applied, spec=plain, congestion_control=in_force), spec)
+        if applied.relay is not None:
+            applied.relay.reset()
+        return applied
+
+
+def _set_up(sandbox: Sandbox, spec: LinkSpec, applied: AppliedLink) -> AppliedLink:
+    started_s = time.perf_counter()
+    _join(sandbox, spec, applied.backend)
+    before: dict[Where, dict[str, str]] = {}
+    sysctls: dict[Where, dict[str, str]] = {}
+    for end, where in ends(spec):
+        before[where], sysctls[where] = sandbox.call(where, lambda: tcp.set_sysctls(tcp.sysctl_values(spec)))
+        sandbox.call(where, lambda end=end: interfaces.configure(end, applied.backend))  # type: ignore[misc]
+    netlink_ms = (time.perf_counter() - started_s) * 1e3
+    return replace(applied, sysctls=sysctls, sysctls_before=before, netlink_ms=netlink_ms)
 
 
 def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back: bool = True) -> AppliedLink:
@@ -150,7 +156,7 @@ def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back:
     old = applied.spec
     if old is None or (old.mtu, old.tcp) != (spec.mtu, spec.tcp):
         raise LinkSpecError("mtu and tcp cannot be changed in place: restore the link, then apply the new one")
-    notes = _left_out(spec, bool(applied.notes)) if applied.backend == "rate-only" else ()
+    notes = _left_out(spec, bool(applied.notes)) if applied.backend == "rate-only" else applied.notes
     if applied.relay is not None:
         _require_parameters(spec, applied.relay, applied.relay.change(spec))
     else:

@@ -1,6 +1,7 @@
 """The TCP policy of a link: put in force in both namespaces, read back, and proved on a real connection."""
 
 import socket
+import struct
 from pathlib import Path
 
 from netem.errors import ShapingError
@@ -62,12 +63,14 @@ def congestion_control_in_force(sandbox: Sandbox) -> dict[Where, str]:
         server.settimeout(_CONNECT_TIMEOUT_S)
         with sandbox.call("device", socket.socket) as client:
             client.settimeout(_CONNECT_TIMEOUT_S)
+            _reset_on_close(client)
             try:
                 client.connect(server.getsockname())
                 accepted, _ = server.accept()
             except OSError as error:
                 raise ShapingError(f"no TCP connection over the link: {error}; is a firewall in force?") from error
             with accepted:
+                _reset_on_close(accepted)
                 return {"device": _congestion_control(client), "edge": _congestion_control(accepted)}
 
 
@@ -80,6 +83,11 @@ def require_policy(spec: LinkSpec, in_force: dict[Where, str]) -> None:
             f"congestion control is {wrong} although {asked} was asked for: results would not be comparable; "
             "ask for one that this kernel takes as a route metric, or for None to accept the host's"
         )
+
+
+def _reset_on_close(sock: socket.socket) -> None:
+    """No farewell that would still be on the link when the caller's own packets are."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _congestion_control(sock: socket.socket) -> str:
