@@ -17,6 +17,7 @@ from netem.impairments import GilbertElliott, Impairments
 from netem.link import LinkSpec, TcpPolicy
 from netem.namespaces import Sandbox, Where
 from netem.probe import LinkReport, check, probe, transfer_times_ms
+from netem.rootless import become_root_inside
 from netem.theory import goodput_mbps, link_rate_mbps, transfer_ms, wire_bytes
 from netem.units import parse_duration_ms, parse_rate_mbps
 
@@ -38,6 +39,7 @@ __all__ = [
     "TcpPolicy",
     "Where",
     "apply",
+    "become_root_inside",
     "change",
     "check",
     "choose_backend",

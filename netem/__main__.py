@@ -24,6 +24,7 @@ from netem.impairments import GilbertElliott, Impairments
 from netem.link import LinkSpec, TcpPolicy
 from netem.namespaces import Sandbox
 from netem.probe import check, probe
+from netem.rootless import become_root_inside
 from netem.units import parse_duration_ms, parse_fraction, parse_rate_mbps
 
 _EDGE_GRACE_S = 1.0
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code (see the top of this module)."""
     options = _parser().parse_args(argv)
     try:
+        if options.verb is not _plan:
+            become_root_inside()
         code: int = options.verb(options)
         return code
     except LinkSpecError as error:
