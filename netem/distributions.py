@@ -7,7 +7,6 @@ tables that iproute2 ships for pareto have neither mean 0 nor deviation 1; these
 """
 
 from functools import lru_cache
-from statistics import NormalDist, fmean, pstdev
 from typing import Literal, get_args
 
 Distribution = Literal["normal", "pareto", "uniform"]
@@ -26,6 +25,8 @@ _ROUNDS = 30
 @lru_cache
 def table(distribution: Distribution) -> tuple[int, ...]:
     """The distribution's quantiles at the middle of ``TABLE_LENGTH`` equal steps, scaled by 8192, ascending."""
+    from statistics import NormalDist  # loads fractions and decimal: only for who needs a table
+
     steps = [(index + 0.5) / TABLE_LENGTH for index in range(TABLE_LENGTH)]
     if distribution == "uniform":
         values = [2 * step - 1 for step in steps]
@@ -38,6 +39,8 @@ def table(distribution: Distribution) -> tuple[int, ...]:
 
 def _standardised(values: list[float]) -> list[float]:
     """Mean 0 and deviation 1 inside of what 16 bits hold: cutting the tail changes both, so cut and scale in turn."""
+    from statistics import fmean, pstdev
+
     for _ in range(_ROUNDS):
         mean, deviation = fmean(values), pstdev(values)
         values = [max(-LARGEST_DEVIATION, min(LARGEST_DEVIATION, (value - mean) / deviation)) for value in values]

@@ -6,6 +6,7 @@ from typing import Any
 
 from netem.errors import LinkSpecError
 from netem.impairments import UNIMPAIRED, Impairments
+from netem.units import parse_duration_ms, parse_rate_mbps
 
 RATE_MBPS_RANGE = (0.064, 10_000.0)
 """From one ISDN channel to 10 GbE; tbf's 32-bit rate field ends at 34 Gbit/s."""
@@ -101,6 +102,22 @@ class LinkSpec:
         if self.queue_bytes is not None:
             _check_range("queue_bytes", self.queue_bytes, (frame, 1_000_000_000), whole=True)
         _check_range("seed", self.seed, (0, 2**63 - 1), whole=True)
+
+    @classmethod
+    def parse(cls, rate: str, rtt: str = "0ms", *, rate_down: str | None = None, **others: Any) -> "LinkSpec":
+        """A spec from text: ``LinkSpec.parse("57mbit", "28ms", rate_down="1gbit")``.
+
+        Args:
+            rate: device to edge, with its unit.
+            rtt: round trip, half each way, with its unit.
+            rate_down: edge to device; None takes ``rate``.
+            others: further attributes of this class, as they are.
+
+        Raises:
+            LinkSpecError: no number, no unit, or a value out of range.
+        """
+        one_way_ms = parse_duration_ms(rtt) / 2
+        return cls(parse_rate_mbps(rate), parse_rate_mbps(rate_down or rate), one_way_ms, one_way_ms, **others)
 
     @property
     def rtt_ms(self) -> float:

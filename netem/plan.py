@@ -2,9 +2,10 @@
 
 from netem import tcp
 from netem.impairments import GilbertElliott, Impairments
-from netem.interfaces import NETEM_LIMIT_PACKETS, TRANSMIT_QUEUE_FRAMES, Backend, End
+from netem.interfaces import TRANSMIT_QUEUE_FRAMES, Backend, End
 from netem.link import LinkSpec
 from netem.namespaces import ADDRESSES, Where
+from netem.qdisc import NETEM_LIMIT_PACKETS
 from netem.units import bytes_per_s, microseconds
 
 INTERFACES: dict[Where, str] = {"device": "uplink0", "edge": "downlink0"}

@@ -23,14 +23,15 @@ from netem import (
     apply,
     change,
     choose_backend,
+    netem_options,
     probe,
     restore,
     transfer_times_ms,
 )
 from netem.distributions import table
-from netem.interfaces import _describe
 from netem.namespaces import in_network_namespace
 from netem.packet_probe import send_packets
+from netem.qdisc import describe
 
 # User-Mode Linux wakes tbf up to some milliseconds late, and what its bucket cannot hold meanwhile is lost rate.
 SPEC = LinkSpec(rate_up_mbps=30, rate_down_mbps=60, delay_up_ms=10, delay_down_ms=20, burst_bytes=60_000)
@@ -50,6 +51,8 @@ def backend() -> str:
 
 
 def every_option_read_back() -> dict[str, Any]:
+    netem_options.register()
+
     def on_a_veth() -> dict[str, Any]:
         with IPRoute() as ip:
             ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
@@ -85,7 +88,7 @@ def every_option_read_back() -> dict[str, Any]:
         message = next(m for m in ip.get_qdiscs() if m.get_attr("TCA_KIND") == "netem")
         found = message.get_attr("TCA_OPTIONS")
         attributes = {name: plain(value) for name, value in found["attrs"]}
-        return {name: found[name] for name, _ in found.fields} | attributes | {"described": _describe(message)}
+        return {name: found[name] for name, _ in found.fields} | attributes | {"described": describe(message)}
 
     def plain(value: Any) -> Any:
         if isinstance(value, bytes | str | int):
