@@ -108,7 +108,10 @@ class Channel:
             self.queued_bytes -= len(frame)
             self._departed_ns, self._empty_ns = departure_ns, empty_ns
             if self._plain:
-                self.line.append((departure_ns + self.delay_ns, frame))
+                due_ns = departure_ns + self.delay_ns
+                if self.line and due_ns < self.line[-1][0]:  # after the delay was shortened: first in, first out
+                    due_ns = self.line[-1][0]
+                self.line.append((due_ns, frame))
             else:
                 self._pass(departure_ns, frame)
 

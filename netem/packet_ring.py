@@ -73,19 +73,23 @@ class PacketRing:
         offset = self._next * slot_bytes
         to_monotonic_ns = 0
         while True:
-            status, _, length, start, _, seconds, nanoseconds = unpack(ring, offset)
+            status, whole, length, start, _, seconds, nanoseconds = unpack(ring, offset)
             if not status & 1:
                 return frames
             if not to_monotonic_ns:  # the kernel stamps by the wall clock, which may be set meanwhile
-                to_monotonic_ns = monotonic_ns() - time_ns()
+                wall_ns = time_ns()  # first: an interruption here must not make frames come earlier than they did
+                to_monotonic_ns = monotonic_ns() - wall_ns
             start += offset
-            frames.append((seconds * 1_000_000_000 + nanoseconds + to_monotonic_ns, ring[start : start + length]))
+            if length == whole:
+                frames.append((seconds * 1_000_000_000 + nanoseconds + to_monotonic_ns, ring[start : start + length]))
+            else:
+                self._lost += 1
             ring[offset : offset + 4] = _STATUS_FREE
             self._next = (self._next + 1) % self._slots
             offset = self._next * slot_bytes
 
     def lost(self) -> int:
-        """Frames that found the ring full, since it was opened."""
+        """Frames that found the ring full, or were longer than the largest, since it was opened."""
         _, dropped = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
         self._lost += dropped
         return self._lost

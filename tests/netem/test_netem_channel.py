@@ -88,6 +88,14 @@ def test_what_is_queued_leaves_at_the_new_rate() -> None:
     assert link.due(1e18)[-1][0] == pytest.approx(1500 * 8e3 / 100)
 
 
+def test_frames_stay_in_order_when_the_delay_is_shortened() -> None:
+    link = channel(1000, 50)
+    link.admit(0, b"first" + bytes(60))
+    link.change({**link.parameters, "delay_us": 1000}, 10)
+    link.admit(20, b"second" + bytes(60))
+    assert [frame[:5] for _, frame in link.due(1e18)] == [b"first", b"secon"]
+
+
 def test_a_full_queue_drops_and_counts() -> None:
     parameters = channel_parameters(LinkSpec(10, 10, 0, 0, queue_bytes=15_000))["up"]
     link = Channel(parameters)
