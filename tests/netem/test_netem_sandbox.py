@@ -133,12 +133,10 @@ def test_sigkill_at_a_random_moment_leaves_nothing(host_backend: str, attempt: i
 
 @pytest.mark.slow
 def test_a_hundred_kills_leave_nothing(host_backend: str) -> None:
-    namespaces = set(Path("/proc/self/ns").iterdir())
     interfaces = Path("/proc/net/dev").read_text().count(":")
     for attempt in range(100):
         kill_at_a_random_moment(attempt)
     assert Path("/proc/net/dev").read_text().count(":") == interfaces
-    assert set(Path("/proc/self/ns").iterdir()) == namespaces
 
 
 def kill_at_a_random_moment(attempt: int) -> None:
