@@ -1,6 +1,6 @@
 """The process that a sandbox lives in: PID 1 of its PID namespace. Run as ``python -m netem.holder``.
 
-It holds two network namespaces by open descriptors, private mounts, and waits. When it ends, the kernel
+It holds the network namespaces by open descriptors, private mounts, and waits. When it ends, the kernel
 kills everything in its PID namespace, and with the last process go the mounts and the network namespaces:
 there is no clean-up to forget. It ends with its owner, in two independent ways: the kernel kills it
 (PR_SET_PDEATHSIG), and it reads the end of file of a pipe whose other end only the owner has.
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
 
     Args:
         argv: one JSON object: ``parent`` (PID of the owner), ``lifeline`` (descriptor to read until its end
-            of file), ``report`` (descriptor that gets JSON lines: ``pid``, ``device``, ``edge``, or
+            of file), ``report`` (descriptor that gets JSON lines: ``pid``, ``device``, ``edge``, ``middle``, or
             ``error``), ``keep`` (absolute paths that stay visible below the private folders).
     """
     options: dict[str, Any] = json.loads(argv[0])
@@ -55,7 +55,7 @@ def _hold(options: dict[str, Any]) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans are reaped by the kernel
     try:
         _mount_private_folders([Path(path) for path in options["keep"]])
-        namespaces = {where: _new_network_namespace() for where in ("device", "edge")}
+        namespaces = {where: _new_network_namespace() for where in ("device", "edge", "middle")}
     except OSError as error:
         _report(options["report"], error=str(error))
         return 1

@@ -15,22 +15,24 @@ from typing import Any, Literal
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from netem import netem_options, qdisc
 from netem.errors import CapabilityError, ShapingError
-from netem.units import bytes_per_s, microseconds
+from netem.impairments import Impairments
+from netem.units import bytes_per_s
 
-Backend = Literal["netem", "relay"]
+netem_options.register()
+
+Backend = Literal["netem", "relay", "rate-only"]
 
 TRANSMIT_QUEUE_FRAMES = 10_000
 """Room between tbf and the relay; at tbf's pace it stays nearly empty unless the relay is held up."""
-
-NETEM_LIMIT_PACKETS = 200_000
-"""netem's limit counts packets in flight, and must never be what drops; tbf's limit is the queue."""
 
 _ROOT_HANDLE = 0x00010000
 _CHILD_HANDLE = 0x00020000
 _CHILD_PARENT = 0x00010001
 
 _SIOCETHTOOL = 0x8946
+_ETHTOOL_STXCSUM = 0x17
 _ETHTOOL_GETTERS = {
     "rx_checksum": 0x14,
     "tx_checksum": 0x16,
@@ -53,6 +55,8 @@ class End:
         peer_address, peer_mac: the other end's, so that nothing needs to be asked on the wire.
         rate_mbps, delay_ms, burst_bytes, queue_bytes: of the direction that begins here.
         mtu: largest IP packet.
+        impairments: of the direction that begins here.
+        seed: of what is random in it.
         congestion_control: put on the route to the peer; None leaves the host's.
     """
 
@@ -66,6 +70,8 @@ class End:
     burst_bytes: int
     queue_bytes: int
     mtu: int
+    impairments: Impairments
+    seed: int
     congestion_control: str | None
 
 
@@ -108,23 +114,51 @@ def configure(end: End, backend: Backend) -> None:
             ) from error
 
 
+def reshape(end: End, backend: Backend) -> None:
+    """Change the qdiscs of one end in place: the same handles, every attribute sent again."""
+    with _netlink(f"change {end.interface}") as ip:
+        shape(ip, _index(ip, end.interface), end, backend)
+
+
 def shape(ip: IPRoute, index: int, end: End, backend: Backend) -> None:
-    """Put the qdiscs on: the relay's end needs the rate only, netem's end delay, then rate.
+    """Put the qdiscs on, or change them in place: netem's end delay, then rate; the relay's none.
 
     netem stands at the root because it takes a packet off its socket's account on arrival; below tbf, a
     sender's small-queue limit would count the bytes that are only on their way and throttle it.
     """
+    if backend == "relay":
+        return
     tbf = {
         "rate": bytes_per_s(end.rate_mbps),
         "burst": end.burst_bytes,
         "limit": end.queue_bytes,
     }
-    if backend == "relay":
+    if backend == "rate-only":
         ip.tc("replace", "tbf", index, handle=_ROOT_HANDLE, **tbf)
         return
-    delay_us = microseconds(end.delay_ms)
-    ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, delay=delay_us, limit=NETEM_LIMIT_PACKETS)
+    ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, **qdisc.netem_keywords(end))
     ip.tc("replace", "tbf", index, handle=_CHILD_HANDLE, parent=_CHILD_PARENT, **tbf)
+
+
+def raise_relay_end(interface: str, mtu: int) -> None:
+    """Bring up an interface of the relay's namespace, as plain as it can be."""
+    with _netlink(f"set up {interface}") as ip:
+        ip.link("set", index=_index(ip, interface), mtu=mtu, state="up", gso_max_segs=1)
+
+
+def complete_checksums(interface: str) -> None:
+    """Have the kernel complete every checksum on sending: the relay's copy of a frame must be whole.
+
+    Segmentation offload goes with it (the kernel's own dependency).
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        value = (ctypes.c_uint32 * 2)(_ETHTOOL_STXCSUM, 0)
+        try:
+            fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sQ16x", interface.encode(), ctypes.addressof(value)))
+        except OSError as error:
+            raise ShapingError(
+                f"checksum offload of {interface} cannot be switched off: {error.strerror}; the relay needs it off"
+            ) from error
 
 
 def exists(interface: str) -> bool:
@@ -142,7 +176,7 @@ def remove(interface: str) -> None:
 def qdiscs(interface: str) -> list[dict[str, Any]]:
     """The qdiscs of an interface as the kernel reports them, in plain units."""
     with _netlink(f"read back {interface}") as ip:
-        return [_describe(message) for message in ip.get_qdiscs(index=_index(ip, interface))]
+        return [qdisc.describe(message) for message in ip.get_qdiscs(index=_index(ip, interface))]
 
 
 def offloads(interface: str) -> dict[str, bool]:
@@ -159,11 +193,21 @@ def offloads(interface: str) -> dict[str, bool]:
 
 
 def accepts_netem() -> bool:
-    """Whether this kernel has ``sch_netem``: tried on a throw-away veth of the calling thread's namespace."""
+    """Whether this kernel has ``sch_netem``."""
+    return accepts("netem")
+
+
+def accepts(kind: str) -> bool:
+    """Whether this kernel has that qdisc: tried on a throw-away veth of the calling thread's namespace.
+
+    Args:
+        kind: ``netem`` or ``tbf``.
+    """
+    keywords = {"netem": {"delay": 1000}, "tbf": {"rate": 1_000_000, "burst": 15_000, "limit": 100_000}}[kind]
     with _netlink("make a throw-away veth") as ip:
         ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
         try:
-            ip.tc("add", "netem", _index(ip, "try0"), handle=_ROOT_HANDLE, delay=1000)
+            ip.tc("add", kind, _index(ip, "try0"), handle=_ROOT_HANDLE, **keywords)
         except NetlinkError:
             return False
         return True
@@ -174,35 +218,6 @@ def _index(ip: IPRoute, interface: str) -> int:
     if not found:
         raise ShapingError(f"interface {interface} is not there: the link was taken down; apply it again")
     return found[0]
-
-
-def _describe(message: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "kind": message.get_attr("TCA_KIND"),
-        "handle": _handle_text(message["handle"]),
-        "parent": "root" if message["parent"] == 0xFFFFFFFF else _handle_text(message["parent"]),
-    }
-    options = message.get_attr("TCA_OPTIONS")
-    if described["kind"] == "tbf":
-        parameters = options.get_attr("TCA_TBF_PARMS")
-        rate = parameters["rate"]
-        described |= {
-            "rate_bytes_per_s": rate,
-            # The kernel keeps the bucket as the time that it takes to fill, in ticks of 64 ns.
-            "burst_bytes": round(rate * parameters["buffer"] * 64e-9),
-            "limit_bytes": parameters["limit"],
-        }
-    elif described["kind"] == "netem":
-        described |= {"delay_us": round(options["delay"] * 64e-3), "limit_packets": options["limit"]}
-    statistics = message.get_attr("TCA_STATS2")
-    if statistics is not None and (queue := statistics.get_attr("TCA_STATS_QUEUE")) is not None:
-        described |= {"drops": queue["drops"]}
-    return described
-
-
-def _handle_text(handle: int) -> str:
-    minor = handle & 0xFFFF
-    return f"{handle >> 16:x}:{minor:x}" if minor else f"{handle >> 16:x}:"
 
 
 @contextmanager

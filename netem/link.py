@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from netem.errors import LinkSpecError
+from netem.impairments import UNIMPAIRED, Impairments
+from netem.units import parse_duration_ms, parse_rate_mbps
 
 RATE_MBPS_RANGE = (0.064, 10_000.0)
 """From one ISDN channel to 10 GbE; tbf's 32-bit rate field ends at 34 Gbit/s."""
@@ -68,6 +70,9 @@ class LinkSpec:
         mtu: largest IP packet, bytes.
         burst_bytes: size of the tbf bucket.
         tcp: what TCP does at both ends.
+        impairments_up, impairments_down: jitter, loss, reordering and the like, each way.
+        seed: of all that is random. The relay then drops the same packets every time; the kernel's netem
+            takes a seed from Linux 6.6 on.
 
     Raises:
         LinkSpecError: a value is not finite or out of range.
@@ -81,6 +86,9 @@ class LinkSpec:
     mtu: int = 1500
     burst_bytes: int = DEFAULT_BURST_BYTES
     tcp: TcpPolicy = TcpPolicy()
+    impairments_up: Impairments = UNIMPAIRED
+    impairments_down: Impairments = UNIMPAIRED
+    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check every range (see the class)."""
@@ -93,6 +101,23 @@ class LinkSpec:
         _check_range("burst_bytes", self.burst_bytes, (frame, 10_000_000), whole=True)
         if self.queue_bytes is not None:
             _check_range("queue_bytes", self.queue_bytes, (frame, 1_000_000_000), whole=True)
+        _check_range("seed", self.seed, (0, 2**63 - 1), whole=True)
+
+    @classmethod
+    def parse(cls, rate: str, rtt: str = "0ms", *, rate_down: str | None = None, **others: Any) -> "LinkSpec":
+        """A spec from text: ``LinkSpec.parse("57mbit", "28ms", rate_down="1gbit")``.
+
+        Args:
+            rate: device to edge, with its unit.
+            rtt: round trip, half each way, with its unit.
+            rate_down: edge to device; None takes ``rate``.
+            others: further attributes of this class, as they are.
+
+        Raises:
+            LinkSpecError: no number, no unit, or a value out of range.
+        """
+        one_way_ms = parse_duration_ms(rtt) / 2
+        return cls(parse_rate_mbps(rate), parse_rate_mbps(rate_down or rate), one_way_ms, one_way_ms, **others)
 
     @property
     def rtt_ms(self) -> float:

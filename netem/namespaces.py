@@ -16,6 +16,9 @@ from netem.errors import CapabilityError, NetemError, ShapingError
 
 T = TypeVar("T")
 Where = Literal["device", "edge"]
+Place = Literal["device", "edge", "middle"]
+"""The third namespace is the relay's: what stands between device and edge, and never a tier."""
+
 Stream = int | IO[Any] | None
 
 ADDRESSES: dict[Where, str] = {"device": "198.18.0.1", "edge": "198.18.0.2"}
@@ -37,7 +40,9 @@ def module_argv(module: str, *arguments: str) -> list[str]:
 
 
 class Sandbox:
-    """Two network namespaces, one PID namespace and private ``/tmp`` and ``/dev/shm``, held by one process.
+    """Network namespaces for device, edge and the relay between, held by one process.
+
+    There is one PID namespace and private ``/tmp`` and ``/dev/shm`` with them.
 
     Nothing has a name in ``/run/netns``; everything inside ends with the holder, and the holder with this
     process, SIGKILL included (see ``netem.holder``). Enter it from a thread that outlives it, best the main
@@ -116,11 +121,11 @@ class Sandbox:
         """IPv4 address of that end of the link."""
         return ADDRESSES[where]
 
-    def netns(self, where: Where) -> str:
+    def netns(self, where: Place) -> str:
         """Path of a network namespace as seen from outside; pass it to pyroute2 together with ``flags=0``."""
         return f"/proc/{self.pid}/fd/{self._report[where]}"
 
-    def netns_inside(self, where: Where) -> str:
+    def netns_inside(self, where: Place) -> str:
         """Path of a network namespace as a process inside sees it."""
         return f"/proc/1/fd/{self._report[where]}"
 
@@ -130,7 +135,7 @@ class Sandbox:
 
     def popen(
         self,
-        where: Where,
+        where: Place,
         argv: Sequence[str],
         *,
         cpu: int | None = None,
@@ -176,7 +181,7 @@ class Sandbox:
         self._children.append(child)
         return child
 
-    def call(self, where: Where, function: Callable[[], T]) -> T:
+    def call(self, where: Place, function: Callable[[], T]) -> T:
         """Run a function of this process in one of the namespaces, in a short-lived thread.
 
         A socket stays in the namespace it was made in, so the function may hand sockets back.
@@ -243,7 +248,7 @@ def _read_report(descriptor: int) -> dict[str, int]:
         if "not permitted" in report["error"]:
             raise _not_permitted(report["error"])
         raise ShapingError(f"the sandbox could not be made: {report['error']}")
-    if not {"pid", "device", "edge"} <= report.keys():
+    if not {"pid", "device", "edge", "middle"} <= report.keys():
         raise ShapingError(f"the sandbox is not up after {_START_TIMEOUT_S:g} s: its holder ended or hangs")
     return report
 

@@ -1,7 +1,6 @@
 """Whether the link gives what was asked: RTT, one-way delays and rates, by plain sockets at both ends."""
 
 import json
-import statistics
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -78,6 +77,8 @@ def probe(
     Raises:
         ProbeError: the link could not be measured at all.
     """
+    import statistics  # loads fractions and decimal, which whoever only wants the theory can do without
+
     fast = spec.rate_down_mbps > FASTEST_PROBED_DOWNLINK_MBPS
     result = _run(
         sandbox,
@@ -205,8 +206,10 @@ def _transfers(rate_mbps: float, burst_bytes: int) -> list[int]:
 
 
 def _median_goodput_mbps(transfers: list[list[float]]) -> float | None:
+    from statistics import median
+
     counted = [goodput for _, goodput in transfers[1:]]
-    return statistics.median(counted) if counted else None
+    return median(counted) if counted else None
 
 
 def _relative_error(achieved: float | None, requested: float) -> float | None:

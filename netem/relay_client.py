@@ -7,10 +7,12 @@ import statistics
 import struct
 import subprocess
 import time
+from dataclasses import replace
 from typing import Any
 
 from netem.errors import CapabilityError, ShapingError
-from netem.link import LinkSpec
+from netem.impairments import GilbertElliott, Impairments
+from netem.link import ETHERNET_HEADER_BYTES, LinkSpec
 from netem.namespaces import Sandbox, module_argv
 from netem.units import microseconds
 
@@ -19,6 +21,9 @@ _CALIBRATION_PINGS = 11
 _CALIBRATION_DELAYS_MS = (4.0, 20.0)
 """Known delay while calibrating: the spec's own within these bounds. A core that has slept longer wakes later
 (0.1 ms more after 14 ms than after 4 ms on a virtual machine); past 20 ms it would only take time."""
+
+_UNIMPAIRED = LinkSpec(rate_up_mbps=1000, rate_down_mbps=1000, delay_up_ms=0, delay_down_ms=0)
+"""What is calibrated on: an echo must come back, whatever the spec loses."""
 
 _ICMP_ECHO_REQUEST = 8
 _ICMP_ECHO_REPLY = 0
@@ -30,23 +35,24 @@ class RelayClient:
 
     Args:
         sandbox: where it runs.
-        interfaces: names of the TAP interfaces it makes, device first.
+        interfaces: the two in the middle namespace, the device's side first.
         cpu: the core it is pinned to; None leaves it free.
+        spec: the link.
 
     Raises:
-        CapabilityError: it may not make TAP interfaces.
+        CapabilityError: it may not open its interfaces.
     """
 
-    def __init__(self, sandbox: Sandbox, interfaces: tuple[str, str], cpu: int | None) -> None:
-        """Start the process and wait until both interfaces exist."""
+    def __init__(self, sandbox: Sandbox, interfaces: tuple[str, str], cpu: int | None, spec: LinkSpec) -> None:
+        """Start the process and wait until it carries frames."""
         options = {
-            "device": sandbox.netns_inside("device"),
-            "edge": sandbox.netns_inside("edge"),
             "interfaces": interfaces,
+            "largest_frame_bytes": spec.mtu + ETHERNET_HEADER_BYTES,
+            **channel_parameters(spec),
         }
         self.compensation_us = 0
         self._process = sandbox.popen(
-            "device",
+            "middle",
             module_argv("netem.relay", json.dumps(options)),
             cpu=cpu,
             cwd="/",
@@ -56,8 +62,8 @@ class RelayClient:
         first = self._answer()
         if "error" in first:
             raise CapabilityError(
-                f"the relay cannot make a TAP interface ({first['error']}): it needs /dev/net/tun and "
-                "CAP_NET_ADMIN; load the module tun and run as root"
+                f"the relay cannot open its interfaces ({first['error']}): it needs CAP_NET_RAW in its own "
+                "network namespace and AF_PACKET in the kernel; run as root, or allow user namespaces"
             )
 
     def close(self) -> None:
@@ -66,10 +72,13 @@ class RelayClient:
             self._process.stdin.close()
         self._process.wait(_ANSWER_TIMEOUT_S)
 
-    def set_delays(self, up_us: int, down_us: int) -> None:
-        """Set the one-way delays in place, less what the relay itself takes; zeroes the counters."""
-        delays = [max(0, up_us - self.compensation_us), max(0, down_us - self.compensation_us)]
-        self._ask({"delays_us": delays, "reset": True})
+    def change(self, spec: LinkSpec) -> dict[str, Any]:
+        """Set everything in place, the delays less what the relay itself takes; returns what is then in force."""
+        return self._ask(channel_parameters(spec, self.compensation_us))
+
+    def reset(self) -> None:
+        """Zero the counters and begin the random numbers anew: the same frames then meet the same fate."""
+        self._ask({"reset": True})
 
     def statistics(self) -> dict[str, Any]:
         """Counters and lateness per direction, scheduling, affinity and CPU seconds (see ``netem.relay``)."""
@@ -82,12 +91,13 @@ class RelayClient:
         process is in the figure.
         """
         low_ms, high_ms = _CALIBRATION_DELAYS_MS
-        known_us = microseconds(min(max(spec.rtt_ms / 2, low_ms), high_ms))
+        known_ms = min(max(spec.rtt_ms / 2, low_ms), high_ms)
         self.compensation_us = 0
-        self.set_delays(known_us, known_us)
-        excess_us = microseconds(ping_median_ms(sandbox, _CALIBRATION_PINGS)) - 2 * known_us
+        self.change(replace(_UNIMPAIRED, delay_up_ms=known_ms, delay_down_ms=known_ms))
+        excess_us = microseconds(ping_median_ms(sandbox, _CALIBRATION_PINGS) - 2 * known_ms)
         self.compensation_us = max(0, excess_us // 2)
-        self.set_delays(microseconds(spec.delay_up_ms), microseconds(spec.delay_down_ms))
+        self.change(spec)
+        self.reset()
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         stdin = self._process.stdin
@@ -145,3 +155,38 @@ def _ping_ms(sock: socket.socket, sequence: int) -> float:
         raise ShapingError(
             f"no echo over the new link within {_PING_TIMEOUT_S:g} s: packets are lost; is a firewall in force?"
         ) from error
+
+
+def channel_parameters(spec: LinkSpec, compensation_us: int = 0) -> dict[str, dict[str, Any]]:
+    """What the two channels of the relay are told (see ``netem.channel.Channel.change``)."""
+    return {
+        "up": _parameters(spec, spec.rate_up_mbps, spec.delay_up_ms, spec.impairments_up, "up", compensation_us),
+        "down": _parameters(
+            spec, spec.rate_down_mbps, spec.delay_down_ms, spec.impairments_down, "down", compensation_us
+        ),
+    }
+
+
+def _parameters(
+    spec: LinkSpec, rate_mbps: float, delay_ms: float, impairments: Impairments, way: str, compensation_us: int
+) -> dict[str, Any]:
+    loss: float | list[float]
+    if isinstance(impairments.loss, GilbertElliott):
+        model = impairments.loss
+        loss = [model.to_bad, model.to_good, model.loss_bad, model.loss_good]
+    else:
+        loss = impairments.loss
+    return {
+        "rate_mbps": rate_mbps,
+        "delay_us": max(0, microseconds(delay_ms) - compensation_us),
+        "burst_bytes": spec.burst_bytes,
+        "queue_bytes": spec.queue_limit_bytes,
+        "seed": f"{spec.seed} {way}",
+        "jitter_us": microseconds(impairments.jitter_ms),
+        "jitter_distribution": impairments.jitter_distribution,
+        "jitter_correlation": impairments.jitter_correlation,
+        "loss": loss,
+        "reorder": impairments.reorder,
+        "duplicate": impairments.duplicate,
+        "corrupt": impairments.corrupt,
+    }

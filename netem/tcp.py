@@ -1,6 +1,7 @@
 """The TCP policy of a link: put in force in both namespaces, read back, and proved on a real connection."""
 
 import socket
+import struct
 from pathlib import Path
 
 from netem.errors import ShapingError
@@ -29,17 +30,18 @@ def sysctl_values(spec: LinkSpec) -> dict[str, str]:
     }
 
 
-def set_sysctls(values: dict[str, str]) -> dict[str, str]:
-    """Set sysctls in the calling thread's namespace and return what the kernel then reports.
+def set_sysctls(values: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Set sysctls in the calling thread's namespace; returns what the kernel reported before and reports now.
 
     Raises:
         ShapingError: one was not taken.
     """
-    report = {}
+    before, report = {}, {}
     for name, value in values.items():
         path = Path("/proc/sys", *name.split("."))
         if name.startswith("net.ipv6.") and not path.exists():
             continue  # a kernel without IPv6 sends none
+        before[name] = " ".join(path.read_text().split())
         try:
             path.write_text(value)
         except OSError as error:
@@ -47,7 +49,7 @@ def set_sysctls(values: dict[str, str]) -> dict[str, str]:
         report[name] = " ".join(path.read_text().split())
         if report[name] != value:
             raise ShapingError(f"sysctl {name} is {report[name]}, {value} was set: another program changes it")
-    return report
+    return before, report
 
 
 def congestion_control_in_force(sandbox: Sandbox) -> dict[Where, str]:
@@ -61,12 +63,14 @@ def congestion_control_in_force(sandbox: Sandbox) -> dict[Where, str]:
         server.settimeout(_CONNECT_TIMEOUT_S)
         with sandbox.call("device", socket.socket) as client:
             client.settimeout(_CONNECT_TIMEOUT_S)
+            _reset_on_close(client)
             try:
                 client.connect(server.getsockname())
                 accepted, _ = server.accept()
             except OSError as error:
                 raise ShapingError(f"no TCP connection over the link: {error}; is a firewall in force?") from error
             with accepted:
+                _reset_on_close(accepted)
                 return {"device": _congestion_control(client), "edge": _congestion_control(accepted)}
 
 
@@ -79,6 +83,11 @@ def require_policy(spec: LinkSpec, in_force: dict[Where, str]) -> None:
             f"congestion control is {wrong} although {asked} was asked for: results would not be comparable; "
             "ask for one that this kernel takes as a route metric, or for None to accept the host's"
         )
+
+
+def _reset_on_close(sock: socket.socket) -> None:
+    """No farewell that would still be on the link when the caller's own packets are."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _congestion_control(sock: socket.socket) -> str:

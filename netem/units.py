@@ -33,6 +33,20 @@ def parse_duration_ms(text: str) -> float:
     return _parse(text, "duration", _MS_PER_UNIT, "28ms")
 
 
+def parse_fraction(text: str) -> float:
+    """A fraction from text such as ``"1%"`` or ``"0.01"``.
+
+    Raises:
+        LinkSpecError: no number; a range is checked where the fraction is used.
+    """
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number)
+    except ValueError as error:
+        raise LinkSpecError(f"share {text!r} is not a number: write for example 1% or 0.01") from error
+    return value / 100 if text.strip().endswith("%") else value
+
+
 def bytes_per_s(rate_mbps: float) -> int:
     """Whole bytes per second of a rate in Mbit/s, as netlink takes it."""
     return round(rate_mbps * 1e6 / 8)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import netem
-from netem import LinkSpec, LinkSpecError, TcpPolicy, planned_commands
+from netem import GilbertElliott, Impairments, LinkSpec, LinkSpecError, TcpPolicy, planned_commands
 
 PAPER = LinkSpec(rate_up_mbps=57, rate_down_mbps=1000, delay_up_ms=14, delay_down_ms=14)
 
@@ -52,14 +52,46 @@ def test_one_connection_cannot_overflow_the_default_queue(up: float, down: float
     assert json.loads(json.dumps(spec.as_dict()))["queue_bytes"] == spec.queue_limit_bytes
 
 
+def test_a_spec_from_text() -> None:
+    assert LinkSpec.parse("57mbit", "28ms", rate_down="1gbit") == PAPER
+    assert LinkSpec.parse("37.5mbit", seed=3) == LinkSpec(37.5, 37.5, 0, 0, seed=3)
+    with pytest.raises(LinkSpecError, match="28ms"):
+        LinkSpec.parse("57mbit", "28")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": 1.5},
+        {"loss": True},
+        {"jitter_ms": -1},
+        {"jitter_ms": math.nan},
+        {"jitter_distribution": "gauss"},
+        {"jitter_correlation": 2},
+        {"reorder": "5%"},
+        {"duplicate": math.inf},
+        {"corrupt": -0.1},
+    ],
+)
+def test_an_impossible_impairment_is_named_with_its_range(change: dict[str, object]) -> None:
+    (name,) = change
+    with pytest.raises(LinkSpecError, match=f"^{name} is .*: allowed (is|are) "):
+        Impairments(**change)  # type: ignore[arg-type]
+
+
+def test_a_chain_that_never_gets_better_is_refused() -> None:
+    assert GilbertElliott(0.01, 0.25).loss == pytest.approx(0.01 / 0.26)
+    with pytest.raises(LinkSpecError, match="to_good"):
+        GilbertElliott(0.1, 0)
+
+
 def test_the_plan_names_rate_delay_and_congestion_control() -> None:
     in_kernel = "\n".join(planned_commands(PAPER, "netem"))
     assert "parent 1:1 handle 2: tbf rate 57000000bit burst 15000" in in_kernel
     assert "root handle 1: netem delay 14000us" in in_kernel
     assert in_kernel.count("congctl cubic") == 2
     with_relay = "\n".join(planned_commands(PAPER, "relay"))
-    assert "tuntap add" in with_relay
-    assert "14 ms up" in with_relay
+    assert "relay device to the other end: rate 57mbit burst 15000" in with_relay
     assert "netem delay" not in with_relay
 
 

@@ -128,6 +128,18 @@ def marked(mark: str) -> list[str]:
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_sigkill_at_a_random_moment_leaves_nothing(host_backend: str, attempt: int) -> None:
+    kill_at_a_random_moment(attempt)
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_leave_nothing(host_backend: str) -> None:
+    interfaces = Path("/proc/net/dev").read_text().count(":")
+    for attempt in range(100):
+        kill_at_a_random_moment(attempt)
+    assert Path("/proc/net/dev").read_text().count(":") == interfaces
+
+
+def kill_at_a_random_moment(attempt: int) -> None:
     mark = f"netem-test-{uuid.uuid4().hex}"
     owner = subprocess.Popen([sys.executable, "-c", OWNER], env={**os.environ, "NETEM_TEST_MARK": mark}, stdout=PIPE)
     if attempt == 0:  # once with everything up for certain

@@ -1,0 +1,86 @@
+"""Traces: read, generated, and replayed on a live link."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netem import LinkSpec, LinkSpecError, Sandbox, apply, transfer_times_ms
+from netem.trace import Step, Trace, TraceReplay, cellular_uplink
+
+
+def test_a_mahimahi_trace_counts_packets(tmp_path: Path) -> None:
+    path = tmp_path / "up.trace"
+    # One packet a millisecond for 100 ms, then one every 2 ms.
+    path.write_text("\n".join(str(ms) for ms in [*range(1, 101), *range(102, 201, 2)]) + "\n")
+    trace = Trace.read(path)
+    assert trace.duration_s == pytest.approx(0.2)
+    assert [step.t_s for step in trace.steps] == pytest.approx([0, 0.1])
+    assert trace.steps[0].rate_mbps == pytest.approx(1504 * 8 / 1e3, rel=0.02)
+    assert trace.steps[1].rate_mbps == pytest.approx(1504 * 8 / 2e3, rel=0.05)
+
+
+def test_a_csv_trace_may_have_delay_and_loss(tmp_path: Path) -> None:
+    path = tmp_path / "up.csv"
+    path.write_text("t_s,rate_mbps,delay_ms,loss\n0,57,14,\n0.5,5,,0.1\n")
+    trace = Trace.read(path)
+    assert trace.steps == (Step(0, 57, 14, None), Step(0.5, 5, None, 0.1))
+    spec = LinkSpec(10, 10, 3, 4)
+    assert trace.steps[1].of(spec).delay_up_ms == 3
+    assert trace.steps[1].of(spec).impairments_up.loss == 0.1
+    assert trace.steps[0].of(spec).rate_up_mbps == 57
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "# nothing\n", "one\n", "5\n3\n", "-5\n3\n", "t_s\n0\n"),
+        *("t_s,rate_mbps\n", "t_s,rate_mbps\n1,5\n", "t_s,rate_mbps\n0,fast\n", "t_s,rate_mbps\n0,-5\n"),
+        *("t_s,rate_mbps\n0,5\n0,6\n", "t_s,rate_mbps\n0,nan\n", "t_s,rate_mbps\n0,5,6,7\n"),
+        "t_s,rate_mbps,colour\n0,5,6\n",
+    ],
+)
+def test_what_is_no_trace_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trace"
+    path.write_text(text)
+    with pytest.raises(LinkSpecError, match="trace") as caught:
+        Trace.read(path)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(0, 2**32), st.floats(0.1, 120))
+def test_the_generated_uplink_is_the_same_for_a_seed(seed: int, duration_s: float) -> None:
+    trace = cellular_uplink(duration_s, seed)
+    assert trace == cellular_uplink(duration_s, seed)
+    assert trace.duration_s == pytest.approx(duration_s, abs=0.1)
+    assert all(30 <= step.rate_mbps <= 60 or (2 <= step.rate_mbps <= 8 and step.delay_ms == 34) for step in trace.steps)
+
+
+def test_a_generated_uplink_dips_and_comes_back_from_a_file(tmp_path: Path) -> None:
+    trace = cellular_uplink(120, 1)
+    assert any(step.rate_mbps < 10 for step in trace.steps)
+    assert 35 < trace.mean_rate_mbps < 50
+    trace.write(tmp_path / "5g.csv")
+    assert Trace.read(tmp_path / "5g.csv").steps == trace.steps
+
+
+@pytest.mark.link
+def test_a_replayed_trace_is_felt_and_its_lateness_known(sandbox: Sandbox) -> None:
+    applied = apply(sandbox, LinkSpec(50, 50, 2, 2))
+    fast_ms = min(transfer_times_ms(sandbox, [500_000] * 3))
+    with TraceReplay(sandbox, applied, Trace((Step(0, 10), Step(0.05, 5)), 0.1)) as replay:
+        time.sleep(0.15)
+        slow_ms = min(transfer_times_ms(sandbox, [500_000] * 2))
+    assert slow_ms > 7 * fast_ms
+    assert replay.as_dict()["steps"] == len(replay.lateness_ms) == 2
+    assert min(replay.lateness_ms) >= 0
+
+
+@pytest.mark.link
+def test_a_trace_loops_until_it_is_left(sandbox: Sandbox) -> None:
+    applied = apply(sandbox, LinkSpec(50, 50, 2, 2))
+    with TraceReplay(sandbox, applied, Trace((Step(0, 10), Step(0.01, 20)), 0.02), loop=True) as replay:
+        time.sleep(0.3)
+    assert len(replay.lateness_ms) > 6

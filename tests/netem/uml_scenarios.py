@@ -1,0 +1,174 @@
+"""Runs inside User-Mode Linux as its only program: the netem backend on a live ``sch_netem``, results as JSON.
+
+Usage: uml_scenarios.py RESULT_FILE. Every scenario leaves its value under its own name, or the traceback of what it
+raised; the tests on the host judge them.
+"""
+
+import json
+import statistics
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from netem import (
+    GilbertElliott,
+    Impairments,
+    LinkSpec,
+    Sandbox,
+    apply,
+    change,
+    choose_backend,
+    netem_options,
+    probe,
+    restore,
+    transfer_times_ms,
+)
+from netem.distributions import table
+from netem.namespaces import in_network_namespace
+from netem.packet_probe import send_packets
+from netem.qdisc import describe
+
+# User-Mode Linux wakes tbf up to some milliseconds late, and what its bucket cannot hold meanwhile is lost rate.
+SPEC = LinkSpec(rate_up_mbps=30, rate_down_mbps=60, delay_up_ms=10, delay_down_ms=20, burst_bytes=60_000)
+EVERYTHING = Impairments(
+    jitter_ms=2,
+    jitter_distribution="pareto",
+    jitter_correlation=0.25,
+    loss=GilbertElliott(to_bad=0.01, to_good=0.25, loss_bad=0.8, loss_good=0.001),
+    reorder=0.02,
+    duplicate=0.01,
+    corrupt=0.005,
+)
+
+
+def backend() -> str:
+    return choose_backend()
+
+
+def every_option_read_back() -> dict[str, Any]:
+    netem_options.register()
+
+    def on_a_veth() -> dict[str, Any]:
+        with IPRoute() as ip:
+            ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
+            index = ip.link_lookup(ifname="try0")[0]
+            ip.tc(
+                *("add", "netem", index),
+                handle=0x10000,
+                delay=15_000,
+                jitter=3000,
+                delay_corr=10,
+                limit=777,
+                distribution=table("normal"),
+                loss_gemodel=(1, 25, 80, 0.1),
+                duplicate=2,
+                dup_corr=5,
+                prob_reorder=3,
+                corr_reorder=50,
+                prob_corrupt=1,
+                corr_corrupt=20,
+                seed=12345,
+                rate=7_500_000,
+                packet_overhead=4,
+                slot=(1000, 2000, 5, 7000),
+                ecn=1,
+            )
+            first = options(ip)
+            ip.tc("change", "netem", index, handle=0x10000, delay=5000, limit=778, loss=1.5, rate=8_000_000_000)
+            second = options(ip)
+            ip.tc("change", "netem", index, handle=0x10000, limit=779, loss_state=(1, 2, 3, 4, 5))
+            return {"first": first, "second": second, "third": options(ip)}
+
+    def options(ip: IPRoute) -> dict[str, Any]:
+        message = next(m for m in ip.get_qdiscs() if m.get_attr("TCA_KIND") == "netem")
+        found = message.get_attr("TCA_OPTIONS")
+        attributes = {name: plain(value) for name, value in found["attrs"]}
+        return {name: found[name] for name, _ in found.fields} | attributes | {"described": describe(message)}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes | str | int):
+            return str(value)
+        if value.get("attrs"):
+            return {name: plain(inner) for name, inner in value["attrs"]}
+        return {name: value[name] for name, _ in value.fields}
+
+    return in_network_namespace(None, on_a_veth)
+
+
+def the_link_and_its_probe() -> dict[str, Any]:
+    with Sandbox() as sandbox:
+        applied = apply(sandbox, SPEC)
+        report = probe(sandbox, SPEC, applied)
+        times_ms = transfer_times_ms(sandbox, [400_000] * 6 + [100_000] * 5)
+        return {
+            "applied": applied.as_dict(),
+            "report": report.as_dict(),
+            "times_400_kb_ms": times_ms[2:6],
+            "times_100_kb_ms": times_ms[6:],
+        }
+
+
+def changed_in_place_then_restored() -> dict[str, Any]:
+    with Sandbox() as sandbox:
+        before = sandbox.call("device", lambda: Path("/proc/sys/net/ipv4/tcp_slow_start_after_idle").read_text())
+        applied = apply(sandbox, SPEC)
+        impaired = change(sandbox, applied, replace(SPEC, impairments_up=EVERYTHING, delay_up_ms=15))
+        plain = change(sandbox, impaired, replace(SPEC, rate_up_mbps=10, delay_up_ms=5))
+        packets = send_packets(sandbox, 200, packets_per_s=500)
+        restore(sandbox, plain)
+        return {
+            "impaired": impaired.as_dict(),
+            "plain": plain.as_dict(),
+            "delay_ms": statistics.median(packets.delays_ms),
+            "lost": len(packets.lost),
+            "interfaces": [
+                sandbox.call(where, lambda: Path("/proc/net/dev").read_text()) for where in ("device", "edge")
+            ],
+            "sysctl": [
+                before,
+                sandbox.call("device", lambda: Path("/proc/sys/net/ipv4/tcp_slow_start_after_idle").read_text()),
+            ],
+        }
+
+
+def the_fate_of_20000_packets() -> dict[str, Any]:
+    fates = {}
+    with Sandbox() as sandbox:
+        applied = apply(sandbox, SPEC)
+        for name, impairments in {
+            "loss": Impairments(loss=0.01),
+            "bursts": Impairments(loss=GilbertElliott(to_bad=0.01, to_good=0.25)),
+            "jitter": Impairments(jitter_ms=2, jitter_distribution="normal"),
+        }.items():
+            applied = change(sandbox, applied, replace(SPEC, impairments_up=impairments, seed=7))
+            report = send_packets(sandbox, 20_000 if name != "jitter" else 5_000, packets_per_s=5_000)
+            fates[name] = {
+                "lost": list(report.lost),
+                "mean_ms": statistics.fmean(report.delays_ms),
+                "deviation_ms": statistics.pstdev(report.delays_ms),
+                "sent": report.sent,
+            }
+    return fates
+
+
+SCENARIOS: tuple[Callable[[], Any], ...] = (
+    backend,
+    every_option_read_back,
+    the_link_and_its_probe,
+    changed_in_place_then_restored,
+    the_fate_of_20000_packets,
+)
+
+if __name__ == "__main__":
+    results = {}
+    for scenario in SCENARIOS:
+        try:
+            results[scenario.__name__] = scenario()
+        except Exception:
+            results[scenario.__name__] = {"error": traceback.format_exc()}
+        Path(sys.argv[1]).write_text(json.dumps(results))
