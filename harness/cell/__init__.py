@@ -143,6 +143,7 @@ def _environment(bed: LocalTestbed) -> dict[str, Any]:
     return {
         **host.describe(),
         "load_before": host.load(),
+        "cores_kept_awake": bed.cores_awake,
         "server": bed.server,
         "agent": bed.agent.call("describe"),
         "testbed": bed.applied.as_dict(),

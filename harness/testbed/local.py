@@ -17,6 +17,7 @@ from typing import IO, Any, TypeVar
 from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError, SpecError
 from harness.offloader import triton_server
 from harness.spec import PROJECT, Spec
+from harness.testbed import host
 from harness.testbed.client import AgentClient
 from harness.testbed.link import link_spec
 from netem import errors as netem_errors
@@ -80,6 +81,7 @@ class LocalTestbed:
         )
         self._start_edge()
         self._start_agent()
+        self.cores_awake = self._stack.enter_context(host.awake())
         # The edge's core is idle while the device computes, which is when this process reads, writes and draws.
         self._stack.enter_context(_pinned(hardware.edge.cpu))
 
