@@ -22,7 +22,7 @@ from harness.testbed.local import LocalTestbed
 ECHO_BYTES = (2_000, 60_000, 400_000)
 #: Rounds of whole heads and tails behind a forecast. More would steady it, but the forecast is to stand on the
 #: screen soon; `predicted_ms` does not use them.
-CALIBRATION_ROUNDS = 5
+CALIBRATION_ROUNDS = 4
 #: Warm-up rounds before them, at the host's own pace.
 CALIBRATION_WARMUP = 2
 

@@ -68,8 +68,6 @@ def profile_tiers(
             if number >= warmup:
                 _collect(measured[tier], times)
         advance("timing blocks on both tiers", (number + 1) / (warmup + rounds))
-    for call in (agent.call, agent.edge):
-        call("prepare", works=[], execution=execution, release_blocks=True)
     device, edge = (
         _tier_profile(tier, fingerprints[tier], cuts, loaded, measured[tier]) for tier in ("device", "edge")
     )

@@ -81,8 +81,6 @@ class EdgeRuntime:
     def _prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
         for text in arguments["works"]:
             edge_call(self.tier, Work.parse(text), arguments["execution"])()
-        if arguments.get("release_blocks"):
-            self.tier.release_blocks()
         return {}
 
     def _time(self, arguments: Mapping[str, Any]) -> Times:

@@ -7,6 +7,7 @@ read after a call sees the finished work.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -48,17 +49,18 @@ class Tier:
         self.last = len(self.model.layers) - 1
         self.picture: NDArray[np.uint8] = inputs.photograph(spec.input_shape)
         self.input: NDArray[np.float32] = zoo.preprocess(spec, self.picture)
+        self._random: dict[tuple[int, ...], NDArray[np.float32]] = {}
         self._calls: OrderedDict[tuple[Any, ...], Call] = OrderedDict()
 
     # -- slices -----------------------------------------------------------------------------------------
 
     def head(self, cut: int) -> Call:
         """Layers 1..`cut`: float32 [1, height, width, channels] to the tensor that crosses the cut."""
-        return self._kept(("head", cut), lambda: slices.head(self.model, cut), self.spec.input_shape)
+        return self._kept(("head", cut), lambda: self._chain(0, cut), self.spec.input_shape)
 
     def tail(self, cut: int) -> Call:
         """Layers `cut`+1..last: the tensor that crosses the cut to class scores [1, classes]."""
-        return self._kept(("tail", cut), lambda: slices.tail(self.model, cut), self.shape(cut))
+        return self._kept(("tail", cut), lambda: self._chain(cut, self.last), self.shape(cut))
 
     def block(self, start: int, end: int, execution: str) -> Call:
         """Layers `start`+1..`end`, `compiled` as the Offloader runs, or `eager` as published profiles were made."""
@@ -83,11 +85,6 @@ class Tier:
         """Shape of the tensor that crosses a cut, without the batch axis; cut 0 is the input."""
         return self.spec.input_shape if cut == 0 else self.shapes[cut]
 
-    def release_blocks(self) -> None:
-        """Forget the compiled blocks: only profiling needs them, and they hold memory."""
-        for name in [name for name in self._calls if name[0] == "block"]:
-            del self._calls[name]
-
     # -- tensors ----------------------------------------------------------------------------------------
 
     def tensor(self, array: Array) -> Any:
@@ -96,10 +93,29 @@ class Tier:
 
     def random(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """A stand-in for an activation, [1, *shape]: positive, never denormal, the same each time."""
-        values = np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
-        return np.asarray(np.abs(values) + np.float32(1e-3))
+        if shape not in self._random:
+            values = np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
+            self._random[shape] = np.abs(values) + np.float32(1e-3)
+        return self._random[shape]
 
     # -- compiling --------------------------------------------------------------------------------------
+
+    def _chain(self, start: int, end: int) -> Call:
+        """Layers `start`+1..`end` as a chain of the compiled blocks between cuts.
+
+        TensorFlow inlines them before it optimises, so the result and its speed are those of the layers traced
+        as one (DenseNet169: ratio 0.996 to 1.005, outputs equal), but tracing a head of 595 layers takes 0.35 s
+        instead of 1.7.
+        """
+        bounds = [start, *(cut.index for cut in self.cuts if start < cut.index < end), end]
+        blocks = [self.block(first, last, "compiled") for first, last in itertools.pairwise(bounds)]
+
+        def chained(x: Any, **_: Any) -> Any:
+            for block in blocks:
+                x = block(x)
+            return x
+
+        return chained
 
     def _eager(self, name: tuple[Any, ...], build: Callable[[], Any]) -> Call:
         if name not in self._calls:

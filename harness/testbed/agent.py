@@ -4,8 +4,8 @@
 
 Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
 
-    load      build the model, connect to the edge         {model, threads, slowdown, edge_url, ...}
-    prepare   compile pieces of work                       {works, execution, release_blocks}
+    load      build the model, connect to the edge         {model, threads, slowdown, edge_url, edge, ...}
+    prepare   compile pieces of work                       {works, execution}
     time      one timed round over pieces of work          {works, execution, seed, gap_ms}
     run       planned requests, one answer each (stream)   {requests}
     edge      hand a control verb on to the edge model     {verb, arguments}
@@ -55,9 +55,11 @@ class Agent:
         spec = ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()})
         endpoint = MultiplexedEndpoint()
         self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
-        tier = Tier(spec, threads=arguments["threads"])
+        with futures.ThreadPoolExecutor(max_workers=1) as pool:  # the edge loads its model meanwhile
+            edge = pool.submit(self._load_edge, arguments["edge"], arguments["ready_timeout_s"])
+            tier = Tier(spec, threads=arguments["threads"])
+            server = edge.result()
         self._runtime = DeviceRuntime(tier, self._communicator, endpoint, arguments["slowdown"])
-        server = self._communicator.wait_ready(arguments["ready_timeout_s"])
         return {
             "cuts": [asdict(cut) for cut in tier.cuts],
             "last": tier.last,
@@ -66,12 +68,15 @@ class Agent:
             "server": server,
         }
 
+    def _load_edge(self, arguments: dict[str, Any], ready_timeout_s: float) -> dict[str, str]:
+        server: dict[str, str] = self._communicator.wait_ready(ready_timeout_s)
+        self._communicator.control("load", arguments)
+        return server
+
     def prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.profiling.work import Work
 
         self._runtime.prepare([Work.parse(text) for text in arguments["works"]], arguments["execution"])
-        if arguments.get("release_blocks"):
-            self._runtime.tier.release_blocks()
         return {}
 
     def time(self, arguments: dict[str, Any]) -> Any:

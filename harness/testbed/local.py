@@ -98,10 +98,10 @@ class LocalTestbed:
             threads=spec.hardware.device.threads,
             slowdown=spec.hardware.device.slowdown,
             edge_url=self.edge_url,
+            edge={"model": model, "threads": spec.hardware.edge.threads},
             request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
             ready_timeout_s=_START_TIMEOUT_S,
         )
-        self.agent.edge("load", model=model, threads=spec.hardware.edge.threads)
         self.server = loaded["server"]
         return loaded
 

@@ -33,7 +33,6 @@ class FormulaAgent:
 
     def __init__(self) -> None:
         self.prepared: Counter[tuple[str, str]] = Counter()
-        self.released: list[str] = []
         self.rounds = Counter[str]()
 
     def call(self, name: str, timeout_s: float = 0.0, **arguments: Any) -> Any:
@@ -46,7 +45,6 @@ class FormulaAgent:
         assert arguments["execution"] in ("compiled", "eager")
         if verb == "prepare":
             self.prepared.update((tier, name) for name in arguments["works"])
-            self.released += [tier] if arguments.get("release_blocks") else []
             return {}
         self.rounds[tier] += 1
         return {name: self._terms(tier, Work.parse(name)) for name in arguments["works"]}
@@ -91,13 +89,12 @@ def test_the_profile_is_the_median_of_the_timed_rounds_of_every_piece() -> None:
     assert edge.codec_ms == {key: {"deserialize": 2.0 + noise} for key in splits | inputs}
 
 
-def test_each_piece_is_compiled_once_on_each_tier_and_the_blocks_are_released() -> None:
+def test_each_piece_is_compiled_once_on_each_tier() -> None:
     agent = FormulaAgent()
     profiled(agent, rounds=1, warmup=0)
     assert set(agent.prepared.values()) == {1}
     names = {tier: {name for own, name in agent.prepared if own == tier} for tier in ("device", "edge")}
     assert names["device"] == names["edge"]
-    assert sorted(agent.released) == ["device", "edge"]
 
 
 def test_the_progress_of_preparing_ends_at_one_and_an_error_of_either_tier_comes_out() -> None:
