@@ -1,5 +1,6 @@
 # make run    installs what is missing, then the main job (arguments: make run ARGS="bandwidth=30")
-# make test   installs what is missing, then lint, types, import contracts and the tests but the slow ones
+# make test   installs what is missing (as root also User-Mode Linux, by apt), then lint, types, import contracts and
+#             the tests but the slow ones
 # make test-all   the same with the slow ones
 # make venv   only the installing: .venv/bin/python is then ready
 # make lint   lint, formatting, types, import contracts
@@ -21,9 +22,11 @@ run: venv
 	@$(BIN)/python run.py $(ARGS)
 
 test: lint
+	@sh tests/netem/install_uml.sh
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-all: lint
+	@sh tests/netem/install_uml.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: venv

@@ -102,6 +102,10 @@ def test_a_command_of_the_readme_works(command: str, tmp_path: Path) -> None:
             compose(arguments[1:], tmp_path)
         elif arguments[:2] == ["-m", "pytest"]:
             collect(arguments[2:])
+        elif arguments[:2] == ["-m", "netem"] and arguments[2] in ("plan", "capabilities"):
+            done = run(sys.executable, *arguments)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout
         else:
             pytest.fail(f"nothing here checks `{command}`: add how")
     elif program == "make":
