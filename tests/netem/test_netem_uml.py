@@ -22,7 +22,7 @@ pytestmark = pytest.mark.link
 PROJECT = Path(__file__).resolve().parents[2]
 MODULES = Path("/usr/lib/uml/modules")
 INIT = """#!/bin/sh
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={project}
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={project}
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mkdir -p /dev/shm
@@ -182,6 +182,9 @@ def test_loss_rates_over_20000_packets(uml: Results, name: str, rate: float) -> 
 
 
 def test_jitter_has_the_deviation_asked_for(uml: Results) -> None:
-    fate = of(uml, "the_fate_of_20000_packets")["jitter"]
+    fates = of(uml, "the_fate_of_20000_packets")
+    fate = fates["jitter"]
     assert fate["mean_ms"] == pytest.approx(10, abs=1.2)
-    assert fate["deviation_ms"] == pytest.approx(2, abs=0.3)
+    # A kernel that is a process has a clock that wavers by itself: as much as without jitter, taken off as a variance.
+    own_ms = fates["loss"]["deviation_ms"]
+    assert max(0.0, fate["deviation_ms"] ** 2 - own_ms**2) ** 0.5 == pytest.approx(2, abs=0.3)
