@@ -13,6 +13,7 @@ from harness.spec import Spec
 if TYPE_CHECKING:
     from harness.report.progress import Steps
     from harness.testbed.local import LocalTestbed
+    from netem.probe import LinkReport
 
 
 def run(spec: Spec, folder: Path) -> str | None:
@@ -48,9 +49,8 @@ def check(spec: Spec) -> None:
 
 def _predict(spec: Spec, folder: Path) -> None:
     """Re-rank from cached profiles: no TensorFlow, no link. `predicted_ms` is the forecast."""
-    from harness.cell.outcome import headline, title
+    from harness.cell.outcome import headline
     from harness.prediction.predictors import fit
-    from harness.report import console
     from harness.testbed.link import link_spec
     from harness.validation.statistics import summarise
 
@@ -61,7 +61,7 @@ def _predict(spec: Spec, folder: Path) -> None:
     with CellWriter(folder) as writer:
         writer.splits(rows)
         writer.summary({**summarise(rows, [], min_split=spec.constraints.min_split), **headline(spec), "verdict": None})
-    console.print_forecast(rows, min_split=spec.constraints.min_split, title=f"Forecast: {title(spec)}")
+    _show_forecast(spec, rows)
 
 
 def _profile(spec: Spec, folder: Path) -> None:
@@ -72,10 +72,7 @@ def _profile(spec: Spec, folder: Path) -> None:
 
     with CellWriter(folder) as writer, Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
         loaded = _load(bed, steps)
-        probed = bed.probe()
-        environment = _environment(bed) | {"link": probed.as_dict()}
-        writer.environment(environment)
-        bed.require(probed)
+        _probe(bed, steps, writer)
         rows = forecast(spec, CellRunner(spec, bed, loaded, steps).profiles(), bed.link)
         writer.splits(rows)
         writer.summary({**headline(spec), "verdict": None})
@@ -93,11 +90,7 @@ def _measure(spec: Spec, folder: Path) -> str | None:
     with CellWriter(folder) as writer:
         with Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
             loaded = _load(bed, steps)
-            steps("probing the link", 0.0)
-            probed = bed.probe()
-            environment = _environment(bed) | {"link": probed.as_dict()}
-            writer.environment(environment)  # before it is judged: a bad link leaves its evidence
-            bed.require(probed)
+            probed, environment = _probe(bed, steps, writer)
             runner = CellRunner(spec, bed, loaded, steps)
             profiles = runner.profiles()
             rows = forecast(spec, profiles, bed.link)
@@ -128,6 +121,21 @@ def _load(bed: LocalTestbed, steps: Steps) -> dict[str, Any]:
     loaded = bed.load()
     steps("loading the model on both tiers", 1.0)
     return loaded
+
+
+def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkReport, dict[str, Any]]:
+    """Measure the link; write `env.json` before judging it, so that a bad link leaves its evidence.
+
+    Raises:
+        LinkError: the link is not the one asked for.
+    """
+    steps("probing the link", 0.0)
+    probed = bed.probe()
+    environment = _environment(bed) | {"link": probed.as_dict()}
+    writer.environment(environment)
+    bed.require(probed)
+    steps("probing the link", 1.0)
+    return probed, environment
 
 
 def _show_forecast(spec: Spec, rows: list[Any]) -> None:

@@ -23,7 +23,7 @@ ECHO_BYTES = (2_000, 60_000, 400_000)
 #: Rounds of whole heads and tails behind a forecast. More would steady it, but the forecast is to stand on the
 #: screen soon; `predicted_ms` does not use them.
 CALIBRATION_ROUNDS = 4
-#: Warm-up rounds before them, at the host's own pace.
+#: Warm-up rounds before them, the last at the device's pace.
 CALIBRATION_WARMUP = 2
 
 

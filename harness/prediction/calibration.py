@@ -13,7 +13,7 @@ from harness.prediction.profile import Calibration
 from harness.results.schema import Sample
 from netem.link import LinkSpec
 
-#: Terms of an anchor that belong to a tier; its network terms are those of a one-byte message and not used.
+#: Terms of an anchor that belong to a tier; its network terms are those of a one-byte message.
 ANCHOR_TERMS = ("device", "device_tl", "serialize", "deserialize", "edge_tl", "edge")
 #: Terms that the pace of an emulated board stretches.
 PACED_TERMS = ("device", "device_tl", "serialize")

@@ -134,11 +134,9 @@ def _without_calls(block_ms: NDArray[np.float64], whole_ms: float | None) -> tup
 
 
 def _line_through(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Piecewise linear through the points; outside, the first or last stretch goes on."""
+    """Piecewise linear through the points; beyond the last one its stretch goes on."""
     inside = np.interp(at, x, y)
-    first = (y[1] - y[0]) / max(x[1] - x[0], 1e-9)
     last = (y[-1] - y[-2]) / max(x[-1] - x[-2], 1e-9)
-    inside = np.where(at < x[0], y[0] + first * (at - x[0]), inside)
     return np.maximum(np.where(at > x[-1], y[-1] + last * (at - x[-1]), inside), 0.0)
 
 

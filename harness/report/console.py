@@ -59,7 +59,7 @@ def _notes(rows: Sequence[Row], min_split: int) -> dict[Key, str]:
         for rank in range(1, 4):
             found = best_split([row for row in own if row.key not in notes], _forecast, min_split)
             if found:
-                notes[found.key] = f"{layer} no. {rank} from {min_split} on"
+                notes[found.key] = f"{layer} no. {rank} from cut {min_split} on"
         first = best_split(own, _forecast, 0)
         if first and (first.key.split or 0) < min_split:
             notes[first.key] = f"{layer} best, but below min_split"

@@ -119,7 +119,7 @@ def _best_marks(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer
     own = [row for row in rows if row.key.transfer_layer == layer]
     name = "ScissionTL" if layer == _STACKED else "Scission"
     value: Callable[[Row], float | None] = lambda row: row.predicted_ms  # noqa: E731
-    for least, marker, words in ((0, "o", "best"), (min_split, "s", f"best from {min_split} on")):
+    for least, marker, words in ((0, "o", "best"), (min_split, "s", f"best from cut {min_split} on")):
         found = best_split(own, value, least)
         if found is None or found.predicted_ms is None or found.key.split is None:
             continue

@@ -25,6 +25,8 @@ def explain(error: ValidationError, root: type[Part], values: Mapping[str, Any])
         return unknown_key(".".join(map(str, first["loc"])), root)
     if first["type"] == "missing" and ".".join(map(str, first["loc"])) == path:
         return f"{path} is missing; set {path}=VALUE: {allowed(info) if info else 'a section, see conf/'}"
+    if info is None and first["type"] == "value_error":  # its parts are right alone, but not together
+        return f"{path}: {first['ctx']['error']}"
     if info is None:
         return f"{path}={_show(first['input'])} is not a section with keys {', '.join(section.model_fields)}"
     given = _lookup(values, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field as Constrained
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from harness.spec.fields import Cuts, Names, Part, field, nearest, options
 
@@ -47,9 +47,23 @@ class Hardware(Part):
 
     name: str = field("name of the pair", min_length=1)
     kind: Literal["local"] = field("where the tiers live")
-    emulated: bool = field("true when the device only imitates a slower board; every result says so")
     device: Device
     edge: Edge
+
+    @field_validator("edge")
+    @classmethod
+    def _own_core(cls, edge: Edge, info: ValidationInfo) -> Edge:
+        device = info.data.get("device")
+        if device is not None and device.cpu == edge.cpu:
+            raise ValueError(
+                f"both tiers would share core {edge.cpu} and slow each other down; give each a cpu of its own"
+            )
+        return edge
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the device only imitates a slower board; every result says so."""
+        return self.device.slowdown > 1
 
 
 class Tcp(Part):
@@ -158,6 +172,13 @@ class Gate(Part):
     network_absolute_ms: float = field("the same, absolute part", "ms", ge=0, le=10_000)
     max_other_share: float = field("share of a request that no term explains", "fraction", gt=0, le=1)
     selftest: bool = field("true: plant faults and see the gate turn red")
+
+    @field_validator("selftest")
+    @classmethod
+    def _built(cls, selftest: bool) -> bool:
+        if selftest:
+            raise ValueError("the gate's self-test is not available in this version; allowed: false")
+        return selftest
 
 
 class Report(Part):

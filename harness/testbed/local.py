@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
-from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError, SpecError
+from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError
 from harness.offloader import triton_server
 from harness.spec import PROJECT, Spec
 from harness.testbed import host
@@ -178,11 +178,6 @@ def _set_affinity(cpus: set[int]) -> None:
 
 
 def _check_cpus(device_cpu: int, edge_cpu: int) -> None:
-    if device_cpu == edge_cpu:
-        raise SpecError(
-            f"hardware: device.cpu and edge.cpu are both {device_cpu}; the tiers would slow each other down: "
-            "give each a core of its own"
-        )
     allowed = os.sched_getaffinity(0)
     for tier, cpu in (("device", device_cpu), ("edge", edge_cpu)):
         if cpu not in allowed:

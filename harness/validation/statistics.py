@@ -241,7 +241,7 @@ def _compare(split: Key, split_ms: float, naive: Key, naive_ms: float, verb: str
     if naive_ms < split_ms:
         saved = f"{split_ms - naive_ms:.1f} ms ({1 - naive_ms / split_ms:.0%}) less"
         return (
-            f"The naive baseline {candidate_name(naive)} beats every split from {min_split} on: "
+            f"The naive baseline {candidate_name(naive)} beats every split from cut {min_split} on: "
             f"{verb} {naive_ms:.1f} ms, {saved} than {ours}."
         )
     faster = naive_ms / split_ms

@@ -56,7 +56,7 @@ def test_link_and_measurement_are_no_part_of_a_profile(tmp_path: Path, override:
         ("hardware.edge.threads=2", False),
         ("hardware=local", True),  # the pace is taken off the tiers' own times
         ("profile.anchors=3", True),
-        ("hardware.device.cpu=1", True),
+        ("hardware.device.cpu=2", True),
     ],
 )
 def test_what_a_profile_depends_on_is_part_of_its_name(tmp_path: Path, override: str, tiers: Any) -> None:

@@ -15,7 +15,7 @@ def test_the_forecast_shows_the_baselines_and_the_best_not_every_row() -> None:
     assert "\x1b" not in text
     assert all(name in text for name in ("device-only", "edge-only uint8", "edge-only jpeg", "(ms)", "(kB)"))
     assert "split 1 maxpool" in text
-    assert "maxpool no. 1 from 5 on" in text
+    assert "maxpool no. 1 from cut 5 on" in text
     assert text.count("split ") < len(cell.rows) / 2
     assert max(map(len, text.splitlines())) <= 100
 

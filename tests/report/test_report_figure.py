@@ -24,7 +24,7 @@ def test_the_files_are_written_and_say_what_they_show(tmp_path: Path) -> None:
     assert int.from_bytes(png.read_bytes()[16:20], "big") >= 1000
     text = words(svg)
     assert "densenet169 & <link>" in text
-    for label in ("ScissionTL, best: 1", "Scission, best from 5 on:", "edge-only (jpeg), measured", "(ms)"):
+    for label in ("ScissionTL, best: 1", "Scission, best from cut 5 on:", "edge-only (jpeg), measured", "(ms)"):
         assert label in text
     assert all(label in text for label in style.TERM_LABELS.values())
 

@@ -189,3 +189,8 @@ def test_every_option_of_every_group_fits_the_schema(file: Path) -> None:
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         spec = Spec.from_config(compose("config", [f"{file.parent.name}={file.stem}"]))
     assert file.parent.name in spec.model_dump()
+
+
+def test_the_tiers_do_not_share_a_core_and_what_is_not_built_is_not_promised() -> None:
+    assert "share core 0" in refusal("hardware.edge.cpu", 0)
+    assert "not available in this version" in refusal("gate.selftest", True)

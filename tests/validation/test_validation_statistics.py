@@ -188,7 +188,7 @@ def test_the_summary_of_a_good_cell() -> None:
 def test_the_sentence_names_a_baseline_that_beats_every_split_and_by_how_much() -> None:
     rows = [split_row(6, 250, 252.0), Row(Key("edge-only", None, "none", "jpeg"), measured_ms=113.4)]
     assert statistics.sentence(rows, 5, 0.01) == (
-        "The naive baseline edge-only (jpeg) beats every split from 5 on: measured 113.4 ms, "
+        "The naive baseline edge-only (jpeg) beats every split from cut 5 on: measured 113.4 ms, "
         "138.6 ms (55%) less than split 6 (maxpool) with 252.0 ms."
     )
     rows[1].measured_ms = 504.0
