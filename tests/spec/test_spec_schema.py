@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from pydantic import ValidationError
@@ -106,10 +106,13 @@ ANYTHING = st.recursive(
     max_leaves=4,
 )
 SECTIONS = [name for name, value in DEFAULT.items() if isinstance(value, dict)]
+CORES = ("hardware.device.cpu", "hardware.edge.cpu")
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(leaves(DEFAULT) + SECTIONS), ANYTHING)
+@example("hardware.edge.cpu", 0)
+@example("hardware.device.cpu", 1)
 def test_whatever_stands_at_a_key_gives_a_spec_or_one_line(path: str, value: Any) -> None:
     message = ""
     try:
@@ -118,7 +121,8 @@ def test_whatever_stands_at_a_key_gives_a_spec_or_one_line(path: str, value: Any
         message = str(error)
     if message:
         assert "\n" not in message
-        assert message.startswith((path, "unknown key"))
+        # a rule that joins two keys speaks of the later one
+        assert message.startswith((path, "unknown key", *(["hardware.edge:"] if path in CORES else [])))
     else:
         assert Spec.from_yaml(spec.to_yaml()) == spec
 
