@@ -7,17 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.cell.journal import Journal
 from harness.dnn import zoo
 from harness.errors import SpecError
-from harness.prediction.profile import (
-    PROFILE_VERSION,
-    Calibration,
-    Profiles,
-    TierProfile,
-    load_calibration,
-    load_tier,
-    save,
-)
+from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
+from harness.prediction.profile_io import load_calibration, load_tier, save
 from harness.prediction.selection import RANKED
 from harness.spec import Spec
 from harness.testbed import host
@@ -38,7 +32,7 @@ def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
         "host": host.identity(),
         "threads": threads,
         "execution": spec.profile.execution,
-        "rounds": [spec.profile.warmup, spec.profile.rounds],
+        "rounds": [spec.profile.warmup, spec.profile.rounds, spec.profile.eager_rounds],
         "transfer_layers": sorted({*RANKED, spec.transfer_layer.name}),
         "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
         "profile_version": PROFILE_VERSION,
@@ -74,15 +68,35 @@ class ProfileCache:
         }
         self.calibration_path = folder / f"{name}-calibration-{_digest(self.calibration_fingerprint)}.json"
 
+    def kept(self) -> dict[str, TierProfile]:
+        """The profiles that are there, by tier, each whatever its partner. Raises SpecError for a broken one."""
+        found = {}
+        for tier, path in self.paths.items():
+            if path.exists():
+                found[tier] = load_tier(path)
+                _require_same(path, found[tier].fingerprint, self.fingerprints[tier])
+        return found
+
     def tiers(self) -> tuple[TierProfile, TierProfile] | None:
         """The profiles of both tiers, or None where one is missing. Raises SpecError for a broken one."""
-        if not all(path.exists() for path in self.paths.values()):
-            return None
-        return load_tier(self.paths["device"]), load_tier(self.paths["edge"])
+        found = self.kept()
+        return (found["device"], found["edge"]) if len(found) == len(self.paths) else None
 
     def calibration(self) -> Calibration | None:
-        """The calibration, or None where it is missing. Raises SpecError for a broken one."""
-        return load_calibration(self.calibration_path) if self.calibration_path.exists() else None
+        """The pair's calibration, or None where it is missing. Raises SpecError for a broken one."""
+        path = self.calibration_path
+        if not path.exists():
+            return None
+        calibration = load_calibration(path)
+        _require_same(path, calibration.fingerprint, self.calibration_fingerprint)
+        return calibration
+
+    def journal(self, tier: str, *, anew: bool) -> Journal:
+        """The finished rounds of a tier's profile in the making; none with `anew`."""
+        journal = Journal(self.paths[tier], self.fingerprints[tier])
+        if anew:
+            journal.remove()
+        return journal
 
     def profiles(self) -> Profiles | None:
         """Everything a forecast needs, or None where something is missing."""
@@ -114,6 +128,17 @@ class ProfileCache:
         """Write profiles, each whole or not at all."""
         for record in records:
             save(self.paths[record.tier] if isinstance(record, TierProfile) else self.calibration_path, record)
+
+
+def _require_same(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Raise SpecError where a file says that it is valid for something else than its name says."""
+    differing = [key for key in expected if found.get(key) != expected[key]]
+    if differing:
+        key = differing[0]
+        raise SpecError(
+            f"the profile {path.name} cannot be used: it belongs to {key} {found.get(key)!r}, not {expected[key]!r}; "
+            "delete it or run mode=profile profile.refresh=true"
+        )
 
 
 def _digest(fingerprint: dict[str, Any]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.cell.cache import ProfileCache
 from harness.cell.forecasting import predicted_best, ranked_layers
-from harness.cell.profiler import Advance, prepare_both, profile_tiers
+from harness.cell.profiler import Advance, Method, prepare_both, profile_tiers
 from harness.offloader.runner import Request, Runner, anchor, echo, measure
 from harness.prediction.calibration import calibrate
-from harness.prediction.profile import Calibration, Profiles, TierProfile
+from harness.prediction.monotonic import warning
+from harness.prediction.profile import Calibration, Flag, Profiles, TierProfile
 from harness.prediction.selection import anchor_keys, measured_keys
 from harness.profiling.work import Work
 from harness.results.records import CellWriter
@@ -61,25 +63,46 @@ class CellRunner:
     def profiles(self) -> Profiles:
         """From the cache where it has them; what is missing is measured and kept."""
         spec = self._spec
-        tiers = None if spec.profile.refresh else self._cache.tiers()
-        if tiers is None:
-            tiers = profile_tiers(
-                self._bed.agent,
-                self._loaded,
-                self._cache.fingerprints,
-                transfer_layers=ranked_layers(spec),
-                execution=spec.profile.execution,
-                rounds=spec.profile.rounds,
-                warmup=spec.profile.warmup,
-                seed=spec.seed,
-                advance=self._advance,
-            )
-            self._cache.keep(*tiers)
+        tiers = self._tiers()
         calibration = None if spec.profile.refresh else self._cache.calibration()
         if calibration is None:
             calibration = self._calibration(tiers[0])
             self._cache.keep(calibration)
+            self._warn(calibration.flags, "the anchors")
         return Profiles(*tiers, calibration)
+
+    def _tiers(self) -> tuple[TierProfile, TierProfile]:
+        """Both tiers' profiles; only a tier that the cache lacks is profiled."""
+        spec = self._spec
+        kept = {} if spec.profile.refresh else self._cache.kept()
+        missing = {tier: own for tier, own in self._cache.fingerprints.items() if tier not in kept}
+        journals = {tier: self._cache.journal(tier, anew=spec.profile.refresh) for tier in missing}
+        made = profile_tiers(
+            self._bed.agent,
+            self._loaded,
+            missing,
+            Method(
+                transfer_layers=ranked_layers(spec),
+                execution=spec.profile.execution,
+                rounds=spec.profile.rounds,
+                eager_rounds=spec.profile.eager_rounds,
+                warmup=spec.profile.warmup,
+                seed=spec.seed,
+            ),
+            journals=journals,
+            advance=self._advance,
+        )
+        for tier, profile in made.items():
+            self._cache.keep(profile)
+            journals[tier].remove()
+            self._warn(profile.flags, f"the profile of the {tier}")
+        profiles = kept | made
+        return profiles["device"], profiles["edge"]
+
+    def _warn(self, flags: Sequence[Flag], what: str) -> None:
+        line = warning(flags, what)
+        if line is not None:
+            print(line, file=sys.stderr, flush=True)
 
     def profile_files(self) -> dict[str, str]:
         """The files behind the forecast, by what they hold."""

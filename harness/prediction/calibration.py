@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from harness.prediction.link_theory import downlink_ms, uplink_ms
-from harness.prediction.profile import Calibration
-from harness.results.schema import Sample
+from harness.prediction.monotonic import TimedSlice, find_flags, require_usable
+from harness.prediction.profile import Calibration, Flag
+from harness.results.schema import Key, Sample
 from netem.link import LinkSpec
 
 #: Terms of an anchor that belong to a tier; its network terms are those of a one-byte message.
@@ -19,6 +20,10 @@ ANCHOR_TERMS = ("device", "device_tl", "serialize", "deserialize", "edge_tl", "e
 PACED_TERMS = ("device", "device_tl", "serialize")
 #: The standard error of a median of normal values is this times the standard deviation / sqrt(n).
 _MEDIAN_ERROR = 1.2533
+#: Two-sided 95 % of a normal distribution.
+_Z95 = 1.96
+#: Stands for the last layer, beyond any cut.
+_LAST = 1 << 30
 
 
 def calibrate(
@@ -57,8 +62,37 @@ def calibrate(
         response_bytes=response_bytes,
         compute_spread=_compute_spread(anchors),
         network_spread_ms=_network_spread_ms(echoes),
+        compute_tail=_compute_tail(anchors),
+        network_tail_ms=_network_tail_ms(echoes),
         link=link.as_dict(),
+        flags=_flags(anchors, slowdown),
     )
+
+
+def _flags(anchors: Mapping[str, Sequence[Sample]], slowdown: float) -> tuple[Flag, ...]:
+    """Heads and tails that were faster than a part of theirs. Raises HarnessError where that makes them useless."""
+    heads: dict[int, list[float]] = {}
+    tails: dict[int, list[float]] = {}
+    for text, samples in anchors.items():
+        key = Key.parse(text)
+        for sample in samples:
+            if "device" in sample.terms:
+                end = _LAST if key.split is None else key.split
+                heads.setdefault(end, []).append(sample.terms["device"] / slowdown)
+            if "edge" in sample.terms:
+                tails.setdefault(key.split or 0, []).append(sample.terms["edge"])
+    slices = [_timed("head up to cut", 0, cut, values) for cut, values in heads.items()]
+    slices += [_timed("tail from cut", cut, _LAST, values) for cut, values in tails.items()]
+    # Heads and tails ran on different tiers, so each is held against its own kind.
+    flags = find_flags(slices[: len(heads)]) + find_flags(slices[len(heads) :])
+    require_usable(flags, "the calibration")
+    return flags
+
+
+def _timed(what: str, start: int, end: int, values: Sequence[float]) -> TimedSlice:
+    middle, error = median(values), _Z95 * _median_error(values)
+    name = "the whole model" if (start, end) == (0, _LAST) else f"the {what} {start or end}"
+    return TimedSlice(name, start, end, middle, middle - error, middle + error)
 
 
 def _network(payload_bytes: int, samples: Sequence[Sample], link: LinkSpec) -> dict[str, float]:
@@ -69,11 +103,31 @@ def _network(payload_bytes: int, samples: Sequence[Sample], link: LinkSpec) -> d
     }
 
 
+def _compute_ms(samples: Sequence[Sample]) -> list[float]:
+    return [sample.terms.get("device", 0.0) + sample.terms.get("edge", 0.0) for sample in samples]
+
+
+def _network_ms(samples: Sequence[Sample]) -> list[float]:
+    return [sample.terms["uplink"] + sample.terms["downlink"] for sample in samples]
+
+
+def _compute_tail(anchors: Mapping[str, Sequence[Sample]]) -> float:
+    """What the 95th percentile of an anchor's compute is above its median, as a share of it; all anchors pooled."""
+    ratios = [ms / max(median(own), 1e-9) - 1 for own in map(_compute_ms, anchors.values()) for ms in own]
+    return max(0.0, float(np.percentile(ratios, 95))) if ratios else 0.0
+
+
+def _network_tail_ms(echoes: Mapping[int, Sequence[Sample]]) -> float:
+    """What the 95th percentile of an echo's network time is above its median, ms; all echoes pooled."""
+    above = [ms - median(own) for own in map(_network_ms, echoes.values()) for ms in own]
+    return max(0.0, float(np.percentile(above, 95))) if above else 0.0
+
+
 def _compute_spread(anchors: Mapping[str, Sequence[Sample]]) -> float:
     """Relative standard error of the median of an anchor's compute, the typical one."""
     errors = []
     for samples in anchors.values():
-        totals = [sample.terms.get("device", 0.0) + sample.terms.get("edge", 0.0) for sample in samples]
+        totals = _compute_ms(samples)
         errors.append(_median_error(totals) / max(median(totals), 1e-9))
     return float(median(errors)) if errors else 0.0
 
@@ -81,7 +135,7 @@ def _compute_spread(anchors: Mapping[str, Sequence[Sample]]) -> float:
 def _network_spread_ms(echoes: Mapping[int, Sequence[Sample]]) -> float:
     errors = []
     for samples in echoes.values():
-        errors.append(_median_error([sample.terms["uplink"] + sample.terms["downlink"] for sample in samples]))
+        errors.append(_median_error(_network_ms(samples)))
     return float(median(errors)) if errors else 0.0
 
 

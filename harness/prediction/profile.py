@@ -6,27 +6,54 @@ Its numbers are this host's own: the pace of an emulated board is applied when p
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
-from harness.errors import SpecError
-from harness.results.schema import Key
+from pydantic import ConfigDict, Field
 
-PROFILE_VERSION = 1
+from harness.dnn.features import LayerFeatures
+
+#: 2: intervals, eager times, the cost of a call, memory, features, flags.
+PROFILE_VERSION = 2
+
+#: What every record on disk is held to: no unknown key, no conversion of types, no nan, no infinity.
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Ms = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Text = Annotated[str, Field(min_length=1)]
+#: By candidate key and term.
+Table = dict[str, dict[str, Ms]]
+#: By layer type, see `harness.dnn.features`.
+Features = dict[str, LayerFeatures]
 
 
 @dataclass(frozen=True)
 class CutRecord:
     """A cut as a profile knows it: Keras index, layer name, shape without batch axis, and whether it is theirs."""
 
-    index: int
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    index: Count
     layer: str
-    shape: tuple[int, ...]
+    shape: tuple[Count, ...]
     scission_cut: bool
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Two timed slices that contradict each other: the longer one contains the shorter one and was faster.
+
+    longer, shorter: names of the slices. by_ms: how much faster, between the near ends of their intervals.
+    share: the same as a share of the shorter one's time.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    longer: Text
+    shorter: Text
+    by_ms: Ms
+    share: Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -34,19 +61,34 @@ class TierProfile:
     """What one tier costs. Medians in ms.
 
     block_ms: one entry a cut, then one for the rest: layers between consecutive cuts, run one by one.
+    block_low_ms, block_high_ms: 95 % bootstrap intervals of these medians.
     scission_block_ms: the same between consecutive `scission_cut`s.
+    eager_scission_block_ms: the same blocks in eager mode, as published profiles were made; empty: not timed.
+    call_ms: a call without any layer in it; every block's time holds one.
     codec_ms: by candidate key, what its transfer layer and wire format cost on this tier, by term.
+    head_peak_bytes: one entry a cut: memory of the head, see `harness.dnn.features.head_peak_bytes`.
+    block_features: one entry a block: what its layers are, by type.
+    flags: blocks that contradict each other.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     tier: str
     fingerprint: dict[str, Any]
-    cuts: tuple[CutRecord, ...]
-    last: int
-    input_shape: tuple[int, ...]
-    picture_bytes: dict[str, int]
-    block_ms: tuple[float, ...]
-    scission_block_ms: tuple[float, ...]
-    codec_ms: dict[str, dict[str, float]]
+    cuts: Annotated[tuple[CutRecord, ...], Field(min_length=1)]
+    last: Count
+    input_shape: tuple[Count, ...]
+    picture_bytes: dict[str, Count]
+    block_ms: tuple[Ms, ...]
+    block_low_ms: tuple[Ms, ...]
+    block_high_ms: tuple[Ms, ...]
+    scission_block_ms: tuple[Ms, ...]
+    eager_scission_block_ms: tuple[Ms, ...]
+    call_ms: Ms
+    codec_ms: Table
+    head_peak_bytes: tuple[Count, ...]
+    block_features: tuple[Features, ...]
+    flags: tuple[Flag, ...] = ()
     schema_version: int = PROFILE_VERSION
 
 
@@ -61,107 +103,32 @@ class Calibration:
     downlink_excess_ms, other_ms: of the anchors, whose answers come after the edge has computed.
     compute_spread, network_spread_ms: scatter of the anchors' compute (relative) and of the echoes' network time:
         one standard error of a median each.
+    compute_tail, network_tail_ms: from the median to the 95th percentile of single requests, likewise.
     link: that the messages crossed, as asked for.
+    flags: anchors that contradict each other.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
     fingerprint: dict[str, Any]
-    anchors: dict[str, dict[str, float]]
-    echoes: dict[int, dict[str, float]]
+    anchors: Table
+    echoes: dict[Count, dict[str, float]]
     downlink_excess_ms: float
     other_ms: float
-    response_bytes: int
-    compute_spread: float
-    network_spread_ms: float
+    response_bytes: Count
+    compute_spread: Annotated[float, Field(ge=0)]
+    network_spread_ms: Ms
+    compute_tail: Ms
+    network_tail_ms: Ms
     link: dict[str, Any]
+    flags: tuple[Flag, ...] = ()
     schema_version: int = PROFILE_VERSION
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """Everything a forecast needs."""
+    """Everything a forecast needs. The tiers may come from hosts of their own; the calibration is the pair's."""
 
     device: TierProfile
     edge: TierProfile
     calibration: Calibration
-
-
-def save(path: Path, record: TierProfile | Calibration) -> None:
-    """Write a profile whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            json.dump(asdict(record), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def load_tier(path: Path) -> TierProfile:
-    """Read a tier's profile. Raises SpecError for a truncated, foreign or non-finite one."""
-    data = _read(path)
-    try:
-        profile = TierProfile(
-            **{
-                **data,
-                "cuts": tuple(CutRecord(**{**cut, "shape": tuple(cut["shape"])}) for cut in data["cuts"]),
-                "input_shape": tuple(data["input_shape"]),
-                "block_ms": tuple(data["block_ms"]),
-                "scission_block_ms": tuple(data["scission_block_ms"]),
-            }
-        )
-        for text in profile.codec_ms:
-            Key.parse(text)
-        numbers = [*profile.block_ms, *profile.scission_block_ms]
-        numbers += [ms for terms in profile.codec_ms.values() for ms in terms.values()]
-        _check_finite(path, numbers)
-        if len(profile.block_ms) != len(profile.cuts) + 1:
-            raise ValueError(f"{len(profile.block_ms)} blocks for {len(profile.cuts)} cuts")
-        theirs = sum(cut.scission_cut for cut in profile.cuts)
-        if len(profile.scission_block_ms) != theirs + 1:
-            raise ValueError(f"{len(profile.scission_block_ms)} Scission blocks for {theirs} of its cuts")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _broken(path, str(error)) from error
-    return profile
-
-
-def load_calibration(path: Path) -> Calibration:
-    """Read a calibration. Raises SpecError as `load_tier` does."""
-    data = _read(path)
-    try:
-        record = Calibration(**{**data, "echoes": {int(size): terms for size, terms in data["echoes"].items()}})
-        for text in record.anchors:
-            Key.parse(text)
-        tables = [*record.anchors.values(), *record.echoes.values()]
-        numbers = [ms for terms in tables for ms in terms.values()]
-        _check_finite(
-            path,
-            [*numbers, record.downlink_excess_ms, record.other_ms, record.compute_spread, record.network_spread_ms],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _broken(path, str(error)) from error
-    return record
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise _broken(path, str(error)) from error
-    if not isinstance(data, dict) or data.get("schema_version") != PROFILE_VERSION:
-        version = data.get("schema_version") if isinstance(data, dict) else None
-        raise _broken(path, f"schema_version {version!r}, this harness reads {PROFILE_VERSION}")
-    return data
-
-
-def _check_finite(path: Path, numbers: list[float]) -> None:
-    if not all(math.isfinite(number) for number in numbers):
-        raise _broken(path, "a time that is not a finite number")
-
-
-def _broken(path: Path, why: str) -> SpecError:
-    return SpecError(
-        f"the profile {path.name} cannot be used: {why}; delete it or run mode=profile profile.refresh=true"
-    )

@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.dnn import cuts as cut_finder
-from harness.dnn import inputs, slices, zoo
+from harness.dnn import features, inputs, slices, zoo
 from harness.transfer import layers
 
 Array = NDArray[np.generic]
@@ -63,10 +64,13 @@ class Tier:
         return self._kept(("tail", cut), lambda: self._chain(cut, self.last), self.shape(cut))
 
     def block(self, start: int, end: int, execution: str) -> Call:
-        """Layers `start`+1..`end`, `compiled` as the Offloader runs, or `eager` as published profiles were made."""
+        """Layers `start`+1..`end`, `compiled` as the Offloader runs, or `eager` as published profiles were made.
+
+        With `start` = `end` no layer at all: what a call costs.
+        """
         if execution == "eager":
-            return self._eager(("block", start, end, execution), lambda: slices.block(self.model, start, end))
-        return self._kept(("block", start, end), lambda: slices.block(self.model, start, end), self.shape(start))
+            return self._eager(("block", start, end, execution), lambda: self._block(start, end))
+        return self._kept(("block", start, end), lambda: self._block(start, end), self.shape(start))
 
     def device_tl(self, cut: int, transfer_layer: str) -> Call | None:
         """The DeviceTL at a cut: [1, h, w, c] to the smaller tensor; None where the layer does nothing."""
@@ -98,7 +102,21 @@ class Tier:
             self._random[shape] = np.abs(values) + np.float32(1e-3)
         return self._random[shape]
 
+    def graph_features(self) -> dict[str, Any]:
+        """Work, bytes and memory of every block, from the graph alone (`harness.dnn.features`)."""
+        return asdict(features.graph_features(self.model, self.cuts))
+
     # -- compiling --------------------------------------------------------------------------------------
+
+    def _block(self, start: int, end: int) -> Call:
+        if start == end:
+
+            def nothing(x: Any, **_: Any) -> Any:
+                return self._tf.identity(x)
+
+            return nothing
+        model: Call = slices.block(self.model, start, end)
+        return model
 
     def _chain(self, start: int, end: int) -> Call:
         """Layers `start`+1..`end` as a chain of the compiled blocks between cuts.

@@ -14,7 +14,8 @@ class Work:
     """One piece of work of a tier.
 
     kind   what runs                                                          fields
-    block  layers `start`+1 .. `end` of the model (index 0 is the input)      start, end
+    block  layers `start`+1 .. `end` of the model (index 0 is the input);     start, end
+           none where both are the same: what a call costs
     head   layers 1 .. `end`: what the device computes for a cut at `end`     end
     tail   layers `start`+1 .. the last: what the edge computes for that cut  start
     codec  the transfer layer's half and the wire format's half of `key`      key

@@ -111,7 +111,15 @@ class Communicator(Part):
 class Predictor(Part):
     """What fills `predicted_ms` (`conf/predictor`)."""
 
-    name: Literal["calibrated", "paper"] = field("predictor")
+    name: str = field("name in the registry", min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        allowed = options("predictor")
+        if name not in allowed:
+            raise ValueError(f"no predictor {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}")
+        return name
 
 
 class Profile(Part):
@@ -119,6 +127,7 @@ class Profile(Part):
 
     execution: Literal["compiled", "eager"] = field("tf.function, or layer by layer as published")
     rounds: int = field("timed rounds", ge=1, le=10_000)
+    eager_rounds: int = field("timed rounds over Scission's blocks in eager mode, for paper_eager", ge=0, le=1000)
     warmup: int = field("rounds thrown away before them", ge=0, le=1000)
     anchors: int = field("cuts at which whole heads and tails are timed", ge=1, le=100)
     dir: str = field("folder of the cached profiles; a relative one is meant from the project", min_length=1)

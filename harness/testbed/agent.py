@@ -65,6 +65,7 @@ class Agent:
             "last": tier.last,
             "input_shape": list(spec.input_shape),
             "pictures": self._picture_bytes(tier),
+            "features": tier.graph_features(),
             "server": server,
         }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from harness.dnn.features import LayerFeatures
 from harness.prediction.candidates import enumerate_rows
 from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.prediction.profile import Calibration, CutRecord, Profiles, TierProfile
@@ -118,6 +119,8 @@ class World:
             response_bytes=RESPONSE_BYTES,
             compute_spread=0.01,
             network_spread_ms=0.3,
+            compute_tail=0.03,
+            network_tail_ms=0.5,
             link=self.link.as_dict(),
         )
         return Profiles(device, edge, calibration)
@@ -157,4 +160,12 @@ class World:
             # Fewer, larger blocks: fewer calls.
             scission_block_ms=tuple(0.9 * float(blocks[a:b].sum()) for a, b in zip(starts, ends, strict=True)),
             codec_ms=codec_ms,
+            block_low_ms=tuple(0.98 * float(ms) for ms in blocks),
+            block_high_ms=tuple(1.03 * float(ms) for ms in blocks),
+            eager_scission_block_ms=tuple(5.0 * float(blocks[a:b].sum()) for a, b in zip(starts, ends, strict=True)),
+            call_ms=factor * self.call_ms,
+            head_peak_bytes=tuple(1_000_000 + 5_000 * place for place in range(self.cuts)),
+            block_features=tuple(
+                {"Conv2D 3x3": LayerFeatures(3, int(1e6 * ms), 500, 9_000, 8_000)} for ms in self.block_ms
+            ),
         )

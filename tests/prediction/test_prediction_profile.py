@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from harness.errors import SpecError
 from harness.prediction import profile as profiles_on_disk
-from harness.prediction.profile import Calibration, TierProfile, load_calibration, load_tier, save
+from harness.prediction.profile import Calibration, TierProfile
+from harness.prediction.profile_io import load_calibration, load_tier, save
 from tests.prediction.synthetic_world import World
 
 PROFILES = World(cuts=6).profiles()
@@ -53,7 +54,7 @@ def test_what_is_saved_comes_back(tmp_path: Path, kind: str) -> None:
 @given(st.lists(st.floats(0, 1e6), min_size=7, max_size=7))
 def test_times_come_back_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, times: list[float]) -> None:
     path = tmp_path_factory.getbasetemp() / "bits.json"
-    record = replace(PROFILES.edge, block_ms=tuple(times))
+    record = replace(PROFILES.edge, block_ms=tuple(times), block_low_ms=tuple(times), block_high_ms=tuple(times))
     save(path, record)
     assert load_tier(path) == record
 
@@ -82,7 +83,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path, kind: str) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None, 2.5, True])
 def test_another_version_is_refused_with_both_named(tmp_path: Path, kind: str, version: Any) -> None:
     message = refusal(write(tmp_path / "v.json", changed(kind, schema_version=version)), kind)
     assert repr(version) in message

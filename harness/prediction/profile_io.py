@@ -1,0 +1,197 @@
+"""Profiles on disk: JSON, each file whole or not at all, and refused in one line where anything in it is wrong."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import SpecError
+from harness.prediction.profile import PROFILE_VERSION, Calibration, CutRecord, Table, TierProfile
+from harness.results.schema import Key
+from harness.transfer import layers, wire
+
+Record = TypeVar("Record")
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (TierProfile, Calibration)}
+_CODEC_TERMS = {"device": ("serialize", "device_tl"), "edge": ("deserialize", "edge_tl")}
+#: Terms that an anchor of a candidate must have for a fit.
+_ANCHOR_TERMS = {
+    "device-only": ("device",),
+    "edge-only": ("serialize", "deserialize", "edge"),
+    "split": ("device", "serialize", "deserialize", "edge"),
+}
+
+
+def save(path: Path, record: TierProfile | Calibration) -> None:
+    """Write a profile whole or not at all."""
+    write_whole(path, asdict(record))
+
+
+def load_tier(path: Path) -> TierProfile:
+    """Read a tier's profile. Raises SpecError for a truncated, foreign or impossible one."""
+    try:
+        profile = parse(TierProfile, read(path), PROFILE_VERSION)
+        check_tier(profile)
+    except (ValueError, SpecError) as error:
+        raise _broken(path, error) from error
+    return profile
+
+
+def load_calibration(path: Path) -> Calibration:
+    """Read a calibration. Raises SpecError as `load_tier` does."""
+    try:
+        record = parse(Calibration, read(path), PROFILE_VERSION)
+        check_calibration(record)
+    except (ValueError, SpecError) as error:
+        raise _broken(path, error) from error
+    return record
+
+
+# -- JSON -----------------------------------------------------------------------------------------------
+
+
+def write_whole(path: Path, record: dict[str, Any]) -> None:
+    """JSON on disk, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w") as file:
+            json.dump(record, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file. Raises ValueError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+
+
+def parse(kind: type[Record], content: bytes, version: int) -> Record:
+    """A record from JSON: every key known, every value of its own type, in range and finite.
+
+    Raises:
+        ValueError: one line, for the first thing that is wrong; another version first.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({' '.join(str(error).split())})") from error
+    given = data.get("schema_version") if isinstance(data, dict) else None
+    if given != version or isinstance(given, bool):
+        raise ValueError(f"schema_version {given!r}, this harness reads {version}")
+    try:
+        record: Record = _ADAPTERS[kind].validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        shown = repr(first["input"])
+        shown = f", got {shown if len(shown) <= 40 else shown[:39] + '…'}" if first["type"] != "missing" else ""
+        raise ValueError(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}{shown}") from error
+    return record
+
+
+# -- what types alone do not say ------------------------------------------------------------------------
+
+
+def check_tier(profile: TierProfile) -> None:
+    """Raise ValueError for a profile whose parts do not fit together."""
+    if profile.tier not in _CODEC_TERMS:
+        raise ValueError(f"tier {profile.tier!r}; allowed: device, edge")
+    check_graph(profile.cuts, profile.last, profile.picture_bytes)
+    cuts, theirs = len(profile.cuts), sum(cut.scission_cut for cut in profile.cuts)
+    for name, expected, of in (
+        ("block_ms", cuts + 1, "cuts"),
+        ("block_low_ms", cuts + 1, "cuts"),
+        ("block_high_ms", cuts + 1, "cuts"),
+        ("block_features", cuts + 1, "cuts"),
+        ("scission_block_ms", theirs + 1, "Scission's cuts"),
+        ("eager_scission_block_ms", theirs + 1, "Scission's cuts"),
+        ("head_peak_bytes", cuts, "cuts"),
+    ):
+        length = len(getattr(profile, name))
+        if length != expected and (length or name != "eager_scission_block_ms"):
+            raise ValueError(f"{length} entries in {name} for {cuts if of == 'cuts' else theirs} {of}, not {expected}")
+    for low, middle, high in zip(profile.block_low_ms, profile.block_ms, profile.block_high_ms, strict=True):
+        if not low <= middle <= high:
+            raise ValueError(f"a block's median of {middle} ms lies outside its interval {low} to {high} ms")
+    _check_codecs(profile)
+
+
+def check_graph(cuts: Sequence[CutRecord], last: int, picture_bytes: dict[str, int]) -> None:
+    """Raise ValueError for cuts that no model can have."""
+    indices = [0, *(cut.index for cut in cuts), last]
+    if any(left >= right for left, right in itertools.pairwise(indices)):
+        raise ValueError(f"cuts do not ascend from 1 to below the last layer {last}")
+    missing = [name for name in wire.input_formats() if name not in picture_bytes]
+    if missing:
+        raise ValueError(f"picture_bytes lacks {', '.join(missing)}")
+
+
+def _check_codecs(profile: TierProfile) -> None:
+    _check_keys(profile.codec_ms, {cut.index for cut in profile.cuts})
+    own, shrinking = _CODEC_TERMS[profile.tier]
+    for text, terms in profile.codec_ms.items():
+        needed = (own,) if Key.parse(text).transfer_layer == "none" else (own, shrinking)
+        if any(term not in terms for term in needed):
+            raise ValueError(f"codec_ms of {text} lacks {' or '.join(needed)}")
+    wanted = [str(Key("edge-only", None, "none", name)) for name in wire.input_formats()]
+    for name in profile.fingerprint.get("transfer_layers", []):
+        layer = layers.get(name)
+        wanted += [
+            str(Key("split", cut.index, name)) for cut in profile.cuts if not layer.infeasible_because(cut.shape)
+        ]
+    missing = [text for text in wanted if text not in profile.codec_ms]
+    if missing:
+        raise ValueError(f"codec_ms lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
+
+
+def check_calibration(record: Calibration) -> None:
+    """Raise ValueError for a calibration from which nothing can be fitted."""
+    _check_keys(record.anchors, None)
+    kinds = set()
+    for text, terms in record.anchors.items():
+        kind = Key.parse(text).candidate
+        kinds.add(kind)
+        for term in _ANCHOR_TERMS[kind]:
+            if term not in terms:
+                raise ValueError(f"anchors.{text} lacks {term}")
+            if term in ("device", "edge") and terms[term] <= 0:
+                raise ValueError(f"anchors.{text}.{term} is {terms[term]} ms; allowed: above 0")
+    wanted = ["device-only", *(str(Key("edge-only", None, "none", name)) for name in wire.input_formats())]
+    missing = [text for text in wanted if text not in record.anchors]
+    if missing or "split" not in kinds:
+        raise ValueError(f"anchors lack {', '.join(missing) or 'any split'}")
+    if not record.echoes:
+        raise ValueError("echoes are empty")
+    for size, terms in record.echoes.items():
+        if terms.keys() != {"uplink_excess", "queue"}:
+            raise ValueError(f"echoes.{size} has {', '.join(sorted(terms))}, not queue and uplink_excess")
+
+
+def _check_keys(table: Table, cuts: set[int] | None) -> None:
+    for text in table:
+        key = Key.parse(text)
+        if key.candidate not in _ANCHOR_TERMS or str(key) != text:
+            raise ValueError(f"not a candidate key: {text!r}")
+        if cuts is not None and key.split is not None and key.split not in cuts:
+            raise ValueError(f"{text} is at no cut")
+
+
+def _broken(path: Path, error: Exception) -> SpecError:
+    why = " ".join(str(error).split())
+    return SpecError(
+        f"the profile {path.name} cannot be used: {why}; delete it or run mode=profile profile.refresh=true"
+    )
