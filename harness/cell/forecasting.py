@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from harness.prediction import predictors
 from harness.prediction.candidates import enumerate_rows
+from harness.prediction.predictors import Evidence, Model
+from harness.prediction.predictors.paper import equations
 from harness.prediction.profile import Profiles
 from harness.prediction.selection import RANKED
 from harness.results.schema import Key, Row
@@ -32,28 +34,39 @@ def forecast(spec: Spec, profiles: Profiles, link: LinkSpec) -> list[Row]:
         wire_format=spec.wire_format.name,
         min_split=spec.constraints.min_split,
     )
-    theirs = predictors.paper(profiles, link, rows, slowdown=spec.hardware.device.slowdown)
-    for row in rows:
-        if row.key in theirs:
-            row.equations = theirs[row.key]
-            row.paper_ms = row.equations.pop("paper_ms")
-    fill(rows, predictors.fit(profiles), link, spec, "forecast_ms")
+    evidence = Evidence(profiles)
+    _fill_paper(rows, evidence, link, spec)
+    fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "forecast_ms")
     return rows
 
 
-def fill(rows: Sequence[Row], parameters: predictors.Parameters, link: LinkSpec, spec: Spec, column: str) -> None:
-    """Set `column` (`forecast_ms` or `predicted_ms`) and the predicted terms of every possible row."""
-    predictions = predictors.predict(parameters, link, rows, slowdown=spec.hardware.device.slowdown)
+def _fill_paper(rows: Sequence[Row], evidence: Evidence, link: LinkSpec, spec: Spec) -> None:
+    """What the paper says, whichever predictor the cell asks for."""
+    pace = spec.hardware.device.slowdown
+    theirs = predictors.fit("paper", evidence).predict(link, rows, slowdown=pace).predictions()
+    solved = equations(theirs)
+    eager = {}
+    if evidence.profiles.device.eager_scission_block_ms:
+        eager = predictors.fit("paper_eager", evidence).predict(link, rows, slowdown=pace).predictions()
     for row in rows:
-        if row.key not in predictions:
+        if row.key in theirs:
+            row.paper_ms = theirs[row.key].total_ms
+            row.equations = solved.get(row.key, {})
+        if row.key in eager:
+            row.paper_eager_ms = eager[row.key].total_ms
+
+
+def fill(rows: Sequence[Row], model: Model, link: LinkSpec, spec: Spec, column: str) -> None:
+    """Set `column` (`forecast_ms` or `predicted_ms`) and the predicted terms of every possible row."""
+    predictions = model.predict(link, rows, slowdown=spec.hardware.device.slowdown).predictions()
+    for row in rows:
+        own = predictions.get(row.key)
+        if own is None:
             continue
-        if spec.predictor.name == "paper":
-            setattr(row, column, row.paper_ms)
-            continue
-        row.predicted_terms = predictions[row.key]
-        setattr(row, column, predictors.total_ms(parameters, row.predicted_terms))
+        row.predicted_terms = own.terms
+        setattr(row, column, own.total_ms)
         if column == "predicted_ms":
-            row.predicted_low_ms, row.predicted_high_ms = predictors.interval_ms(parameters, row.predicted_terms)
+            row.predicted_low_ms, row.predicted_high_ms, row.predicted_p95_ms = own.low_ms, own.high_ms, own.p95_ms
 
 
 def predicted_best(rows: Sequence[Row], spec: Spec) -> list[Key]:

@@ -71,7 +71,8 @@ def validate(
     Returns:
         The verdict; None in mode=measure, or where the gate is off.
     """
-    fill(rows, predictors.fit(profiles, measured.calibration), link, spec, "predicted_ms")
+    evidence = predictors.Evidence(profiles, measured.calibration)
+    fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "predicted_ms")
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
     summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)
     own = [row for row in rows if row.key.split is not None and row.key not in measured.anchors]

@@ -12,6 +12,10 @@ from harness.prediction.profile import Calibration, Profiles, TierProfile
 from harness.results.schema import Key
 from harness.transfer import layers, wire
 
+#: Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom (any table of it); then the normal's.
+_STUDENT_T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+_NORMAL95 = 1.96
+
 CODEC_TERMS = ("device_tl", "serialize", "deserialize", "edge_tl")
 
 #: (constant in ms, slope in ms per payload byte).
@@ -26,6 +30,9 @@ class Parameters:
     codec: by term, what transfer layer and wire format cost a split.
     input_codec_ms: by wire format, what the terms of edge-only cost.
     uplink_excess, queue, and each codec: (constant in ms, slope in ms per payload byte).
+    head_error, tail_error: relative, what interpolating between anchors may be off by, with 95 % confidence.
+    compute_spread, network_spread_ms: one standard error of a median.
+    compute_tail, network_tail_ms: from the median to the 95th percentile of single requests.
     """
 
     head_ms: dict[int, float]
@@ -38,8 +45,12 @@ class Parameters:
     downlink_excess_ms: float
     other_ms: float
     response_bytes: int
-    relative_error: float
-    network_error_ms: float
+    head_error: float
+    tail_error: float
+    compute_spread: float
+    network_spread_ms: float
+    compute_tail: float
+    network_tail_ms: float
 
 
 def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameters:
@@ -70,8 +81,12 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
         downlink_excess_ms=own.downlink_excess_ms,
         other_ms=own.other_ms,
         response_bytes=own.response_bytes,
-        relative_error=float(np.hypot(max(head_error, tail_error), own.compute_spread)),
-        network_error_ms=own.network_spread_ms,
+        head_error=head_error,
+        tail_error=tail_error,
+        compute_spread=own.compute_spread,
+        network_spread_ms=own.network_spread_ms,
+        compute_tail=own.compute_tail,
+        network_tail_ms=own.network_tail_ms,
     )
 
 
@@ -95,7 +110,7 @@ def _through_anchors(
     the first anchor it starts at the cost of a call; beyond the last the nearest stretch goes on.
 
     Returns:
-        Time in ms by cut index, and the relative error that leaving out each inner anchor in turn would make.
+        Time in ms by cut index, and the relative error of a time between anchors, with 95 % confidence.
     """
     whole = anchors.get(0 if reverse else profile.last)
     work_ms, call_ms = _without_calls(np.asarray(profile.block_ms), whole)
@@ -107,12 +122,28 @@ def _through_anchors(
         points.insert(0, (0.0, call_ms))  # no layers at all still cost a call
     x, y = (np.array(column) for column in zip(*points, strict=True))
     times = {index: float(_line_through(np.array([x_of[index]]), x, y)[0]) for index in indices}
-    inner = range(1, len(points) - 1)
-    # Leaving an anchor out doubles the distance to bridge, so the error with it there is at most half as large.
     errors = [
-        abs(float(_line_through(x[i : i + 1], np.delete(x, i), np.delete(y, i))[0]) / y[i] - 1) / 2 for i in inner
+        float(_line_through(x[i : i + 1], np.delete(x, i), np.delete(y, i))[0]) / y[i] - 1
+        for i in range(1, len(points) - 1)
     ]
-    return times, float(np.median(errors)) if errors else 0.0
+    return times, _interpolation_error(errors)
+
+
+def student_t95(degrees: int) -> float:
+    """Two-sided 95 % quantile of Student's t for 1 or more degrees of freedom; the normal's beyond the table."""
+    return _STUDENT_T95[degrees - 1] if degrees <= len(_STUDENT_T95) else _NORMAL95
+
+
+def _interpolation_error(left_out: list[float]) -> float:
+    """Relative error, with 95 % confidence, of a time between anchors, from those of anchors left out in turn.
+
+    Leaving an anchor out doubles the gap to bridge. What a sum of blocks misses wanders like a random walk, whose
+    bridge over twice the gap is off by sqrt(2) times as much. So few errors need Student's t. None: nothing to tell.
+    """
+    if not left_out:
+        return 0.0
+    rms = float(np.sqrt(np.mean(np.square(left_out))))
+    return student_t95(len(left_out)) * rms / float(np.sqrt(2.0))
 
 
 def _without_calls(block_ms: NDArray[np.float64], whole_ms: float | None) -> tuple[NDArray[np.float64], float]:

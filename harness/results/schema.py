@@ -129,6 +129,10 @@ class Row:
     network_measured_ms: float | None = None
     other_measured_ms: float | None = None
     equations: dict[str, float] = field(default_factory=dict)
+    # No column of `splits.csv`: `errors.csv` and `summary.json` have what follows from them.
+    paper_eager_ms: float | None = None
+    predicted_p95_ms: float | None = None
+    measured_p95_ms: float | None = None
 
     def record(self) -> dict[str, Any]:
         """The row as `splits.csv` has it: every column of `COLUMNS`, None where there is no value."""

@@ -15,6 +15,7 @@ from pydantic import ValidationError, field_validator
 
 from harness.errors import SpecError
 from harness.results.schema import SCHEMA_VERSION
+from harness.spec.axes import WhatIf, expand_shorthands
 from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
 from harness.spec.sections import (
     Communicator,
@@ -68,6 +69,7 @@ class Spec(Part):
     measure: Measure
     dataset: Dataset
     constraints: Constraints
+    whatif: WhatIf
     gate: Gate
     report: Report
 
@@ -110,7 +112,7 @@ class Spec(Part):
         """
         from harness.spec.messages import explain
 
-        values = _plain(config)
+        values = expand_shorthands(_plain(config))
         try:
             return cls.model_validate(values)
         except ValidationError as error:
