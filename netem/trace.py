@@ -9,31 +9,23 @@ A trace is a list of steps, each in force from its time on. The two formats that
 Both speak of the uplink; delay and loss hold for it alone.
 """
 
-import csv
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from netem.errors import LinkSpecError, NetemError
-from netem.link import DELAY_MS_RANGE, RATE_MBPS_RANGE, LinkSpec
+from netem.link import LinkSpec
 from netem.namespaces import Sandbox
+from netem.trace_files import COLUMNS, read_rows
 
 if TYPE_CHECKING:
     from netem.shaper import AppliedLink
-
-WINDOW_MS = 100
-PACKET_BYTES = 1504
-"""mahimahi's: an Ethernet payload and four bytes of its TUN header."""
-
-_COLUMNS = ("t_s", "rate_mbps", "delay_ms", "loss")
 
 
 @dataclass(frozen=True)
@@ -83,29 +75,46 @@ class Trace:
         Raises:
             LinkSpecError: the file cannot be read, or a line is neither.
         """
+        rows, duration_s = read_rows(path)
         try:
-            lines = [line.strip() for line in Path(path).read_text().splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise LinkSpecError(f"trace {path} cannot be read: {error}; give a mahimahi trace or a CSV") from error
-        lines = [line for line in lines if line and not line.startswith("#")]
-        if not lines:
-            raise LinkSpecError(f"trace {path} is empty: give a mahimahi trace or a CSV")
-        return _from_csv(path, lines) if lines[0].startswith("t_s") else _from_mahimahi(path, lines)
+            return Trace(tuple(Step(**row) for row in rows), duration_s)
+        except LinkSpecError as error:
+            raise LinkSpecError(f"trace {path}: {error}") from error
 
     def write(self, path: str | Path) -> None:
         """Write it as a CSV that ``read`` takes."""
         rows = [
-            ",".join("" if (value := getattr(step, name)) is None else f"{value:.6g}" for name in _COLUMNS)
+            ",".join("" if (value := getattr(step, name)) is None else f"{value:.6g}" for name in COLUMNS)
             for step in self.steps
         ]
-        Path(path).write_text("\n".join([",".join(_COLUMNS), *rows]) + "\n")
+        Path(path).write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+
+    @property
+    def lengths_s(self) -> tuple[float, ...]:
+        """How long each step is in force."""
+        ends = (*(step.t_s for step in self.steps[1:]), self.duration_s)
+        return tuple(end - step.t_s for step, end in zip(self.steps, ends, strict=True))
 
     @property
     def mean_rate_mbps(self) -> float:
         """Over the whole duration."""
-        ends = [*[step.t_s for step in self.steps[1:]], self.duration_s]
-        carried = sum(step.rate_mbps * (end - step.t_s) for step, end in zip(self.steps, ends, strict=True))
-        return carried / self.duration_s
+        return self._mean([step.rate_mbps for step in self.steps])
+
+    def mean(self, spec: LinkSpec) -> LinkSpec:
+        """The link at the time-weighted means of rate, delay and loss; a step without one has the spec's."""
+        points = [step.of(spec) for step in self.steps]
+        step = Step(
+            0.0,
+            self.mean_rate_mbps,
+            self._mean([point.delay_up_ms for point in points]),
+            None
+            if all(step.loss is None for step in self.steps)
+            else self._mean([point.impairments_up.loss_rate for point in points]),
+        )
+        return step.of(spec)
+
+    def _mean(self, values: list[float]) -> float:
+        return sum(value * length for value, length in zip(values, self.lengths_s, strict=True)) / self.duration_s
 
 
 def cellular_uplink(duration_s: float, seed: int, *, step_s: float = 0.1, delay_ms: float = 14.0) -> Trace:
@@ -136,6 +145,30 @@ def cellular_uplink(duration_s: float, seed: int, *, step_s: float = 0.1, delay_
     return Trace(tuple(steps), len(steps) * step_s)
 
 
+@dataclass(frozen=True)
+class AppliedStep:
+    """A step that was put in force. Clock readings are CLOCK_MONOTONIC, in ns.
+
+    Attributes:
+        due_ns: when it was due.
+        applied_ns: when the kernel or the relay had taken it.
+        t_s: its time in the trace, the same in every round of a loop.
+        rate_mbps, delay_ms, loss: what the uplink is from then on; the link's own where the trace has none.
+    """
+
+    due_ns: int
+    applied_ns: int
+    t_s: float
+    rate_mbps: float
+    delay_ms: float
+    loss: float
+
+    @property
+    def lateness_ms(self) -> float:
+        """From due to taken."""
+        return (self.applied_ns - self.due_ns) / 1e6
+
+
 class TraceReplay:
     """Changes an applied link in place, step by step on the monotonic clock, in a thread of its own.
 
@@ -143,21 +176,34 @@ class TraceReplay:
         sandbox, applied: the link; what is in force at the end stays.
         trace: to replay, from the moment of entering.
         loop: begin again at the end; otherwise the last step stays.
+        base: the link whose delay and loss hold where the trace has none; None takes the applied one.
 
     Attributes:
-        lateness_ms: of each step so far, from the time it was due to the time the kernel or relay had taken it.
+        applied_steps: what was put in force so far, in order.
     """
 
-    def __init__(self, sandbox: Sandbox, applied: "AppliedLink", trace: Trace, *, loop: bool = False) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        applied: "AppliedLink",
+        trace: Trace,
+        *,
+        loop: bool = False,
+        base: LinkSpec | None = None,
+    ) -> None:
         """Prepare; nothing changes before ``__enter__``."""
-        self.lateness_ms: list[float] = []
+        self.applied_steps: list[AppliedStep] = []
+        self._base = base or applied.spec
         self._sandbox, self._applied, self._trace, self._loop = sandbox, applied, trace, loop
+        self._started_ns = 0
+        self._ended_ns: int | None = None
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="netem-trace", daemon=True)
 
     def __enter__(self) -> "TraceReplay":
         """Begin."""
+        self._started_ns = time.monotonic_ns()
         self._thread.start()
         return self
 
@@ -167,92 +213,68 @@ class TraceReplay:
         """Stop; raises NetemError if a step was not taken."""
         self._ended.set()
         self._thread.join()
+        self._ended_ns = time.monotonic_ns()
         if self._error is not None and error is None:
             raise self._error
 
+    @property
+    def lateness_ms(self) -> list[float]:
+        """Of each step so far, from the time it was due to the time the kernel or relay had taken it."""
+        return [step.lateness_ms for step in self.applied_steps]
+
     def as_dict(self) -> dict[str, Any]:
-        """How many steps were taken and how late, as plain JSON types."""
+        """How long it ran, how many steps were taken and how late, as plain JSON types."""
         late = sorted(self.lateness_ms) or [0.0]
+        now_ns = self._ended_ns or time.monotonic_ns()
+        lasted_s = (now_ns - self._started_ns) / 1e9 if self._started_ns else 0.0
         return {
-            "steps": len(self.lateness_ms),
+            "started_ns": self._started_ns,
+            "lasted_s": lasted_s,
+            "duration_s": self._trace.duration_s,
+            "loop": self._loop,
+            "outlasted": not self._loop and lasted_s > self._trace.duration_s,
+            "steps": len(self.applied_steps),
             "lateness_p50_ms": late[len(late) // 2],
             "lateness_p99_ms": late[int(0.99 * (len(late) - 1))],
             "lateness_max_ms": late[-1],
         }
 
+    def write(self, path: str | Path) -> None:
+        """Write what was put in force as a CSV: the columns are the attributes of ``AppliedStep``."""
+        names = [field.name for field in fields(AppliedStep)]
+        rows = [",".join(f"{value:.10g}" if isinstance(value, float) else str(value) for value in astuple(step))
+                for step in self.applied_steps]  # fmt: skip
+        Path(path).write_text("\n".join([",".join(names), *rows]) + "\n")
+
     def _run(self) -> None:
         from netem.shaper import change
 
-        spec = self._applied.spec
-        started_s = time.monotonic()
         try:
-            if spec is None:
+            if self._base is None:
                 raise LinkSpecError("this link was not applied from a spec: apply one to replay a trace on it")
-            for due_s, step in self._schedule():
-                if self._ended.wait(max(0.0, started_s + due_s - time.monotonic())):
+            for due_ns, step in self._schedule():
+                if self._ended.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
                     return
-                change(self._sandbox, self._applied, step.of(spec), read_back=False)
-                self.lateness_ms.append((time.monotonic() - started_s - due_s) * 1e3)
+                point = step.of(self._base)
+                change(self._sandbox, self._applied, point, read_back=False)
+                self.applied_steps.append(
+                    AppliedStep(
+                        due_ns,
+                        time.monotonic_ns(),
+                        step.t_s,
+                        point.rate_up_mbps,
+                        point.delay_up_ms,
+                        point.impairments_up.loss_rate,
+                    )
+                )
         except NetemError as error:
             self._error = error
 
-    def _schedule(self) -> Iterator[tuple[float, Step]]:
+    def _schedule(self) -> Iterator[tuple[int, Step]]:
         begin_s = 0.0
         while True:
             for step in self._trace.steps:
-                yield begin_s + step.t_s, step
+                yield self._started_ns + round((begin_s + step.t_s) * 1e9), step
             if not self._loop:
                 return
             begin_s += self._trace.duration_s
-
-
-def _from_csv(path: str | Path, lines: Sequence[str]) -> Trace:
-    header = [name.strip() for name in lines[0].split(",")]
-    if header[:2] != list(_COLUMNS[:2]) or not set(header) <= set(_COLUMNS):
-        raise LinkSpecError(f"trace {path} has the columns {', '.join(header)}: allowed are {', '.join(_COLUMNS)}")
-    steps = []
-    for row in csv.DictReader(lines[1:], fieldnames=header):
-        try:
-            if None in row:
-                raise ValueError("more fields than columns")
-            values = {name: float(row[name]) for name in header if row[name] not in (None, "")}
-            steps.append(Step(**values))
-        except (TypeError, ValueError) as error:
-            raise LinkSpecError(f"trace {path}: {row} is not a line of numbers ({error})") from error
-        _check(path, steps[-1])
-    gap_s = steps[-1].t_s - steps[-2].t_s if len(steps) > 1 else 1.0
-    return Trace(tuple(steps), (steps[-1].t_s if steps else 0.0) + gap_s)
-
-
-def _check(path: str | Path, step: Step) -> None:
-    for name, value, (low, high) in (
-        ("rate_mbps", step.rate_mbps, RATE_MBPS_RANGE),
-        ("delay_ms", step.delay_ms, DELAY_MS_RANGE),
-        ("loss", step.loss, (0.0, 1.0)),
-    ):
-        if value is not None and not low <= value <= high:
-            raise LinkSpecError(f"trace {path}: {name} is {value:g} at {step.t_s:g} s: allowed is {low:g} to {high:g}")
-
-
-def _from_mahimahi(path: str | Path, lines: Sequence[str]) -> Trace:
-    times_ms: list[int] = []
-    for line in lines:
-        with suppress(ValueError):
-            times_ms.append(int(line))
-            continue
-        raise LinkSpecError(
-            f"trace {path}: {line[:40]!r} is no millisecond; allowed is one whole number a line, or a CSV"
-        )
-    if times_ms != sorted(times_ms) or times_ms[0] < 0:
-        raise LinkSpecError(f"trace {path} has milliseconds that do not rise: sort it")
-    packets = Counter(min(ms, times_ms[-1] - 1) // WINDOW_MS for ms in times_ms)  # a trace ends at its last line
-    windows = max(1, -(-times_ms[-1] // WINDOW_MS))
-    # A silent window is a link that carries next to nothing: the slowest rate there is.
-    steps = [
-        Step(
-            index * WINDOW_MS / 1e3,
-            max(RATE_MBPS_RANGE[0], packets[index] * PACKET_BYTES * 8 / (WINDOW_MS * 1e3)),
-        )
-        for index in range(windows)
-    ]
-    return Trace(tuple(steps), windows * WINDOW_MS / 1e3)

@@ -75,17 +75,50 @@ class Tcp(Part):
     warmup_bytes: int = field("size of each of them", "bytes", ge=0, le=100_000_000)
 
 
-class Link(Part):
-    """What lies between the tiers (`conf/link`); the uplink's rate and the RTT are the root keys."""
+class GilbertElliott(Part):
+    """Bursty loss: a two-state Markov chain that steps once a packet; off while `to_bad` and `to_good` are null."""
 
-    name: Literal["static"] = field("kind of link")
+    to_bad: float | None = field("probability of going from the good to the bad state", "fraction", ge=0, le=1)
+    to_good: float | None = field("probability of going back; a burst lasts 1/to_good packets", "fraction", gt=0, le=1)
+    loss_bad: float = field("probability of a loss in the bad state", "fraction", ge=0, le=1)
+    loss_good: float = field("probability of a loss in the good state", "fraction", ge=0, le=1)
+
+
+class Link(Part):
+    """What lies between the tiers (`conf/link`); the uplink's rate and the RTT are the root keys.
+
+    With a trace, its rates replace `bandwidth`; where it has no delay, half of `latency` holds. The downlink keeps
+    its rate and half of `latency`.
+    """
+
+    name: Literal["static", "trace", "fiveg"] = field("kind of link")
+    trace: str | None = field("file that link=trace replays: mahimahi's format or CSV", min_length=1)
+    loop: bool = field("true: a trace begins again at its end; false: its last step stays")
+    duration_s: float = field("length of the generated trace (fiveg)", "s", ge=1, le=86_400)
+    seed: int | None = field("of all that is random in the link; null: the root seed", ge=0, lt=2**32)
     downlink: float = field("rate from edge to device", "Mbit/s", gt=0, le=100_000)
+    jitter_ms: float | None = field("how far a packet's delay strays", "ms", ge=0, le=10_000)
+    jitter_distribution: Literal["normal", "pareto", "uniform"] | None = field("of the jitter; null: normal")
+    jitter_correlation: float | None = field("weight of the packet before in the next one's jitter", ge=0, le=1)
+    loss: float | None = field("share of packets lost, each by itself", "fraction", ge=0, le=1)
+    gilbert_elliott: GilbertElliott
+    reorder: float | None = field("share of packets sent ahead without the delay", "fraction", ge=0, le=1)
+    duplicate: float | None = field("share of packets sent twice", "fraction", ge=0, le=1)
+    corrupt: float | None = field("share of packets with one bit turned over", "fraction", ge=0, le=1)
+    impair: Literal["both", "up"] = field("ways in which jitter, loss and the like hold")
     backend: Literal["auto", "netem", "relay"] = field("what delays the packets; auto tries netem first")
     mtu: int = field("largest IP packet", "bytes", ge=576, le=9000)
     burst_bytes: int = field("what may pass at once after idleness, the tbf bucket", "bytes", ge=1600, le=10_000_000)
     queue_bytes: int | None = field("queue in front of the uplink; null: as the backend sizes it", "bytes", ge=1)
     tcp: Tcp
     tolerance: float = field("by how much the probed link may be off", "fraction", gt=0, le=1)
+
+    @field_validator("trace")
+    @classmethod
+    def _replayed(cls, trace: str | None, info: ValidationInfo) -> str | None:
+        if trace is not None and info.data.get("name", "trace") != "trace":
+            raise ValueError(f"link={info.data['name']} replays no file; allowed: null, or add link=trace")
+        return trace
 
 
 class TransferLayer(Part):
