@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cell import history
 from harness.cell.forecasting import fill
-from harness.prediction import predictors
+from harness.prediction import drift, predictors
 from harness.prediction.link_theory import request_ms
 from harness.prediction.profile import Profiles
 from harness.report import console
@@ -71,6 +72,9 @@ def validate(
     Returns:
         The verdict; None in mode=measure, or where the gate is off.
     """
+    observed = drift.between(profiles.calibration, measured.calibration)
+    if observed is not None:
+        history.append(spec, observed)
     evidence = predictors.Evidence(profiles, measured.calibration)
     fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "predicted_ms")
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
