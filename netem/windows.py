@@ -1,0 +1,119 @@
+"""Windows of a TCP connection on Linux between transfers: what one leaves, and what a silence makes of it. Pure.
+
+Everything here is in segments and milliseconds and broadcasts; sources are Linux 6.x (net/ipv4).
+"""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from netem.theory import INITIAL_WINDOW_SEGMENTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = float | NDArray[np.float64]
+
+WindowGrowth = Literal["cubic", "reno"]
+"""Congestion controls whose window follows the rules below; BBR has its own (`netem.bbr`)."""
+
+LEAST_RTO_VARIATION_MS = 200.0
+"""TCP_RTO_MIN: tcp_rtt_estimator() keeps the variation that tcp_set_rto() adds to the smoothed RTT above it."""
+
+SEGMENTS_PER_INCREMENT = 20
+"""bictcp_update(): before any loss, cubic's window grows by one segment for every 20 acknowledged."""
+
+_REPETITIONS = 4
+"""A silence divides the window by 2 to the number of timeouts in it, so its past is soon forgotten."""
+
+
+def retransmission_timeout_ms(rtt_ms: Any) -> Any:
+    """RTO of a connection whose RTT hardly varies: srtt + 200 ms (RFC 6298 with Linux' floor, tcp_set_rto()).
+
+    Args:
+        rtt_ms: smoothed RTT; its weight of 1/8 a sample lets it follow the last flight of a bulk transfer, so
+            waiting in the bottleneck's queue counts.
+    """
+    return rtt_ms + LEAST_RTO_VARIATION_MS
+
+
+def window_after_silence(
+    window_segments: Any,
+    silence_ms: Any,
+    rto_ms: Any,
+    *,
+    initial_window_segments: float = INITIAL_WINDOW_SEGMENTS,
+) -> "NDArray[np.float64]":
+    """Congestion window after a silence with ``tcp_slow_start_after_idle=1``.
+
+    tcp_slow_start_after_idle_check() does nothing up to one RTO; tcp_cwnd_restart() then halves the window once
+    for every RTO of silence that leaves a remainder, rounding down, and stops at the initial window (RFC 2861).
+    The slow-start threshold keeps 3/4 of the window, so what follows is slow start.
+
+    Args:
+        window_segments: before the silence.
+        silence_ms: since the last segment was handed to the interface, none being under way.
+        rto_ms: retransmission timeout in force.
+        initial_window_segments: RFC 6928's ten, unless the route says otherwise.
+    """
+    import numpy as np
+
+    window = np.asarray(window_segments, dtype=np.float64)
+    halvings = np.clip(np.ceil(np.asarray(silence_ms, dtype=np.float64) / rto_ms) - 1, 0, 60)
+    restart = np.minimum(initial_window_segments, window)
+    return np.where(halvings > 0, np.maximum(np.floor(window / 2.0**halvings), restart), window)
+
+
+def window_after_transfer(
+    window_segments: Any, segments: Any, segment_ms: Any, rtt_ms: Any, growth: WindowGrowth
+) -> "NDArray[np.float64]":
+    """Congestion window that a transfer in slow start leaves, nothing having been lost.
+
+    Slow start adds a segment for each one acknowledged as long as less than twice what was in flight is allowed
+    (tcp_is_cwnd_limited()). Cubic leaves it by HyStart (hystart_update()): in the first round whose acknowledgements
+    come for more than half the least RTT, when that half has passed. The window is then at least the path's
+    bandwidth-delay product and grows by 5 % a round.
+
+    Args:
+        window_segments: with which the transfer began.
+        segments: of the transfer.
+        segment_ms: time of one full segment at the link's rate.
+        rtt_ms: RTT of an empty path.
+        growth: the congestion control.
+    """
+    import numpy as np
+
+    window, sent = np.asarray(window_segments, dtype=np.float64), np.asarray(segments, dtype=np.float64)
+    slow_start = np.maximum(window, np.minimum(window + sent, 2 * sent))
+    if growth == "reno":
+        return slow_start
+    half_rtt = np.maximum(1.0, np.asarray(rtt_ms) / (2 * np.asarray(segment_ms)))
+    doublings = np.maximum(0.0, np.floor(np.log2(half_rtt / window)) + 1)
+    exit_window = window * 2.0**doublings + half_rtt
+    acknowledged = exit_window - window
+    after_exit = exit_window + (sent - acknowledged) / SEGMENTS_PER_INCREMENT
+    return np.where(sent > acknowledged, np.maximum(window, after_exit), slow_start)
+
+
+def restart_window(
+    segments: Any, silence_ms: Any, segment_ms: Any, rtt_ms: Any, growth: WindowGrowth
+) -> "NDArray[np.float64]":
+    """Window with which a transfer begins that is repeated after the same silence again and again.
+
+    Args:
+        segments: of the transfer.
+        silence_ms: from the last byte at the receiver to the next transfer's first byte at the sender.
+        segment_ms: time of one full segment at the link's rate.
+        rtt_ms: RTT of an empty path.
+        growth: the congestion control.
+    """
+    import numpy as np
+
+    sent, segment, rtt = (np.asarray(value, dtype=np.float64) for value in (segments, segment_ms, rtt_ms))
+    window = np.asarray(float(INITIAL_WINDOW_SEGMENTS))
+    for _ in range(_REPETITIONS):
+        left = window_after_transfer(window, sent, segment, rtt, growth)
+        # The sender hands its last segment over one window before it arrives: it waits in the queue.
+        last_rtt = np.maximum(rtt + segment, np.minimum(left, sent) * segment)
+        silence = np.asarray(silence_ms) + last_rtt - rtt / 2
+        window = window_after_silence(left, silence, retransmission_timeout_ms(last_rtt))
+    return window
