@@ -11,9 +11,10 @@ from harness.cell.journal import Journal
 from harness.dnn import zoo
 from harness.errors import SpecError
 from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
+from harness.prediction.portable import export_profiles, import_profiles
 from harness.prediction.profile_io import load_calibration, load_tier, save
 from harness.prediction.selection import RANKED
-from harness.spec import Spec
+from harness.spec import PROJECT, Spec
 from harness.testbed import host
 
 
@@ -54,9 +55,14 @@ def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
 
 
 class ProfileCache:
-    """The profiles of one cell in `profile.dir`."""
+    """The profiles of one cell: in `profile.dir`, or with `profile.file` those of an exported file.
+
+    Raises:
+        SpecError: `profile.file` in a mode that measures its own profile, or `profile.export` is a folder.
+    """
 
     def __init__(self, spec: Spec) -> None:
+        _check_files(spec)
         self._spec = spec
         self.fingerprints = {tier: tier_fingerprint(spec, tier) for tier in ("device", "edge")}
         self.calibration_fingerprint = calibration_fingerprint(spec)
@@ -79,6 +85,9 @@ class ProfileCache:
 
     def tiers(self) -> tuple[TierProfile, TierProfile] | None:
         """The profiles of both tiers, or None where one is missing. Raises SpecError for a broken one."""
+        if self._spec.profile.file is not None:
+            profiles = self.profiles()
+            return (profiles.device, profiles.edge) if profiles is not None else None
         found = self.kept()
         return (found["device"], found["edge"]) if len(found) == len(self.paths) else None
 
@@ -99,7 +108,14 @@ class ProfileCache:
         return journal
 
     def profiles(self) -> Profiles | None:
-        """Everything a forecast needs, or None where something is missing."""
+        """Everything a forecast needs, or None where something is missing. Raises SpecError for a broken one."""
+        if self._spec.profile.file is not None:
+            return import_profiles(
+                PROJECT / Path(self._spec.profile.file).expanduser(),
+                model=self._spec.model.name,
+                content=self.fingerprints["device"]["content"],
+                transfer_layers=(*RANKED, self._spec.transfer_layer.name),
+            )
         tiers, calibration = self.tiers(), self.calibration()
         return Profiles(*tiers, calibration) if tiers and calibration else None
 
@@ -124,10 +140,24 @@ class ProfileCache:
             if path.exists()
         }
 
+    def export(self, profiles: Profiles) -> None:
+        """Write the profiles in use to `profile.export`, where the spec names one."""
+        if self._spec.profile.export is not None:
+            export_profiles(PROJECT / Path(self._spec.profile.export).expanduser(), profiles)
+
     def keep(self, *records: TierProfile | Calibration) -> None:
         """Write profiles, each whole or not at all."""
         for record in records:
             save(self.paths[record.tier] if isinstance(record, TierProfile) else self.calibration_path, record)
+
+
+def _check_files(spec: Spec) -> None:
+    if spec.profile.file is not None and spec.mode != "predict":
+        raise SpecError(
+            f"profile.file={spec.profile.file}: mode={spec.mode} measures profiles of its own; allowed: mode=predict"
+        )
+    if spec.profile.export is not None and (PROJECT / Path(spec.profile.export).expanduser()).is_dir():
+        raise SpecError(f"profile.export={spec.profile.export} is a folder; allowed: the name of a file")
 
 
 def _require_same(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:

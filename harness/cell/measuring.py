@@ -69,7 +69,9 @@ class CellRunner:
             calibration = self._calibration(tiers[0])
             self._cache.keep(calibration)
             self._warn(calibration.flags, "the anchors")
-        return Profiles(*tiers, calibration)
+        profiles = Profiles(*tiers, calibration)
+        self._cache.export(profiles)
+        return profiles
 
     def _tiers(self) -> tuple[TierProfile, TierProfile]:
         """Both tiers' profiles; only a tier that the cache lacks is profiled."""

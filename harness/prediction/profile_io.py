@@ -19,7 +19,6 @@ from harness.transfer import layers, wire
 
 Record = TypeVar("Record")
 
-_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (TierProfile, Calibration)}
 _CODEC_TERMS = {"device": ("serialize", "device_tl"), "edge": ("deserialize", "edge_tl")}
 #: Terms that an anchor of a candidate must have for a fit.
 _ANCHOR_TERMS = {
@@ -93,7 +92,8 @@ def parse(kind: type[Record], content: bytes, version: int) -> Record:
     if given != version or isinstance(given, bool):
         raise ValueError(f"schema_version {given!r}, this harness reads {version}")
     try:
-        record: Record = _ADAPTERS[kind].validate_json(content)
+        adapter = TypeAdapter(kind)  # some ms; a file is read once
+        record: Record = adapter.validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(step) for step in first["loc"])

@@ -165,6 +165,10 @@ class Profile(Part):
     anchors: int = field("cuts at which whole heads and tails are timed", ge=1, le=100)
     dir: str = field("folder of the cached profiles; a relative one is meant from the project", min_length=1)
     refresh: bool = field("true: profile again even if the cache has it")
+    export: str | None = field("file that the profiles in use are also written to; null: none", min_length=1)
+    file: str | None = field(
+        "exported file that mode=predict uses instead of the cache, of any host; null: none", min_length=1
+    )
 
 
 class Measure(Part):
