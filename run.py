@@ -3,6 +3,10 @@
 import os
 import sys
 
+# A user namespace, for a link without root, is given to a process with one thread; NumPy's BLAS would start more when
+# it is loaded, and nothing here needs them. What computes is a process of its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import hydra
 from omegaconf import DictConfig
 

@@ -37,6 +37,7 @@ RECORDS = (
     "env.json",
     "samples.jsonl",
     "anchors.jsonl",
+    "trace.csv",
     "splits.csv",
     "summary.json",
     "report.html",

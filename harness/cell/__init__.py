@@ -101,18 +101,15 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             steps.pause()
             _show_forecast(spec, rows)
             steps.resume()
-            measured = runner.measure(profiles, rows, writer)
-            environment |= {
-                "profiles": runner.profile_files(),
-                "load_after": host.load(),
-                "relay": bed.applied.relay_statistics(),
-            }
+            with bed.measuring(folder):
+                measured = runner.measure(profiles, rows, writer)
+            environment |= {"profiles": runner.profile_files(), "load_after": host.load(), **bed.aftermath()}
             writer.environment(environment)
         facts = {
             "requested": probed.requested,
             "achieved": probed.achieved,
             "backend": probed.backend,
-            "notes": list(probed.notes),
+            "notes": [*probed.notes, *environment["notes"]],
         }
         verdict = outcome.validate(spec, profiles, bed.link, rows, measured, facts, writer)
     outcome.report(spec, folder)
@@ -155,6 +152,8 @@ def _environment(bed: LocalTestbed) -> dict[str, Any]:
         **host.describe(),
         "load_before": host.load(),
         "cores_kept_awake": bed.cores_awake,
+        "rootless": bed.rootless,
+        "notes": bed.notes(),
         "server": bed.server,
         "agent": bed.agent.call("describe"),
         "testbed": bed.applied.as_dict(),

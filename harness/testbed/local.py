@@ -19,10 +19,12 @@ from harness.offloader import triton_server
 from harness.spec import PROJECT, Spec
 from harness.testbed import host
 from harness.testbed.client import AgentClient
+from harness.testbed.conditions import Conditions
 from harness.testbed.link import link_spec
 from netem import errors as netem_errors
 from netem.namespaces import Sandbox
 from netem.probe import LinkReport, check, probe
+from netem.rootless import become_root_inside
 from netem.shaper import AppliedLink, apply
 
 T = TypeVar("T")
@@ -41,8 +43,15 @@ class LocalTestbed:
         spec: the cell.
         logs: folder for what agent and server print.
 
+    An ordinary user becomes root of a user namespace on entering, for good; that needs a process with one thread
+    (run.py sees to it). Only one testbed is up on a host at a time.
+
+    Attributes:
+        link: to predict for, while the cell measures; of a trace, its mean.
+        plain: over which profile and probe run: `link` without jitter, loss and the like.
+
     Raises:
-        CapabilityError: this host cannot make namespaces, or lacks Triton.
+        CapabilityError: this host cannot make namespaces, or lacks Triton, or another run is measuring on it.
         LinkError: the link is not what was asked for.
         DeviceError, EdgeError: a tier does not come up.
     """
@@ -50,6 +59,8 @@ class LocalTestbed:
     def __init__(self, spec: Spec, logs: Path) -> None:
         self.spec = spec
         self.link = link_spec(spec)
+        self._conditions = Conditions(spec)
+        self.plain = self._conditions.plain
         self._logs = logs
         self._stack = ExitStack()
         self.sandbox = Sandbox(keep=[PROJECT])
@@ -72,18 +83,20 @@ class LocalTestbed:
     def _start(self) -> None:
         hardware = self.spec.hardware
         _check_cpus(hardware.device.cpu, hardware.edge.cpu)
+#        self._stack.enter_context(lock.measuring())
+        self.rootless = _translated(become_root_inside)
         self._logs.mkdir(parents=True, exist_ok=True)
         _translated(lambda: self._stack.enter_context(self.sandbox))
         backend = None if self.spec.link.backend == "auto" else self.spec.link.backend
         self.applied: AppliedLink = _translated(
             # The device waits while its payload travels, so its core is the idle one.
-            lambda: apply(self.sandbox, self.link, relay_cpu=hardware.device.cpu, backend=backend)
+            lambda: apply(self.sandbox, self.plain, relay_cpu=hardware.device.cpu, backend=backend)
         )
         self._start_edge()
         self._start_agent()
         self.cores_awake = self._stack.enter_context(host.awake())
         # The edge's core is idle while the device computes, which is when this process reads, writes and draws.
-        self._stack.enter_context(_pinned(hardware.edge.cpu))
+        self._pin_notes = self._stack.enter_context(_pinned(hardware.edge.cpu))
 
     def load(self) -> dict[str, Any]:
         """Build the model on both tiers and connect them; what the agent says of the model."""
@@ -110,13 +123,37 @@ class LocalTestbed:
         hardware = self.spec.hardware
         return _translated(
             lambda: probe(
-                self.sandbox, self.link, self.applied, device_cpu=hardware.device.cpu, edge_cpu=hardware.edge.cpu
+                self.sandbox, self.plain, self.applied, device_cpu=hardware.device.cpu, edge_cpu=hardware.edge.cpu
             )
         )
 
     def require(self, report: LinkReport) -> None:
         """Raise LinkError where the probed link is not the one asked for."""
         _translated(lambda: check(report, self.spec.link.tolerance))
+
+    @contextmanager
+    def measuring(self, folder: Path) -> Iterator[None]:
+        """What the link does only while a cell measures: a trace, jitter, loss. A trace leaves `trace.csv` in `folder`.
+
+        Raises:
+            LinkError: the link did not take a change.
+        """
+        with _netem_translated(), self._conditions.in_force(self.sandbox, self.applied, folder):
+            yield
+
+    def aftermath(self) -> dict[str, Any]:
+        """The part of `env.json` about the link while and after the cell measured (see `Conditions.aftermath`)."""
+        found = _translated(lambda: self._conditions.aftermath(self.sandbox, self.applied))
+        return found | {"notes": [*self.notes(), *found["notes"]]}
+
+    def notes(self) -> list[str]:
+        """What this host did not permit; the run went on without."""
+        found = []
+        if not self.cores_awake:
+            found.append("cores may sleep between requests: /dev/cpu_dma_latency could not be opened")
+        if self.applied.relay_scheduling == "other":
+            found.append("the relay has no priority over what shares its core: this host permits none")
+        return found + self._pin_notes
 
     def check_alive(self) -> None:
         """Raise DeviceError or EdgeError if the agent or the server has ended, with the last line it wrote."""
@@ -161,12 +198,16 @@ def _environment(extra: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _pinned(cpu: int) -> Iterator[None]:
-    """Keep every thread of this process, gRPC's too, on one core."""
+def _pinned(cpu: int) -> Iterator[list[str]]:
+    """Keep every thread of this process, gRPC's too, on one core; a note where this host does not permit it."""
     before = os.sched_getaffinity(0)
-    _set_affinity({cpu})
     try:
-        yield
+        _set_affinity({cpu})
+    except OSError as error:
+        yield [f"this process is not pinned to core {cpu}: {error.strerror}"]
+        return
+    try:
+        yield []
     finally:
         _set_affinity(before)
 
@@ -189,8 +230,14 @@ def _check_cpus(device_cpu: int, edge_cpu: int) -> None:
 
 def _translated(action: Callable[[], T]) -> T:
     """Errors of `netem` as errors of the harness."""
-    try:
+    with _netem_translated():
         return action()
+
+
+@contextmanager
+def _netem_translated() -> Iterator[None]:
+    try:
+        yield
     except netem_errors.CapabilityError as error:
         raise CapabilityError(str(error)) from error
     except netem_errors.NetemError as error:
