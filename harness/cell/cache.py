@@ -10,8 +10,8 @@ from typing import Any
 from harness.cell.journal import Journal
 from harness.dnn import zoo
 from harness.errors import SpecError
-from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
 from harness.prediction.portable import export_profiles, import_profiles
+from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
 from harness.prediction.profile_io import load_calibration, load_tier, save
 from harness.prediction.selection import RANKED
 from harness.spec import PROJECT, Spec

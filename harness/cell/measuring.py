@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.cell.cache import ProfileCache
 from harness.cell.forecasting import predicted_best, ranked_layers
+from harness.cell.library import keep_features
 from harness.cell.profiler import Advance, Method, prepare_both, profile_tiers
 from harness.offloader.runner import Request, Runner, anchor, echo, measure
 from harness.prediction.calibration import calibrate
@@ -70,6 +71,7 @@ class CellRunner:
             self._cache.keep(calibration)
             self._warn(calibration.flags, "the anchors")
         profiles = Profiles(*tiers, calibration)
+        keep_features(spec, self._loaded)
         self._cache.export(profiles)
         return profiles
 

@@ -93,6 +93,27 @@ class TierProfile:
 
 
 @dataclass(frozen=True)
+class ModelFeatures:
+    """What a model is, without any time: enough for `regression` to predict one that was never profiled.
+
+    model, content: its name in the zoo, and what decides its cost (`zoo.content_key`).
+    The other fields are those of `TierProfile`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    model: Text
+    content: Text
+    cuts: Annotated[tuple[CutRecord, ...], Field(min_length=1)]
+    last: Count
+    input_shape: tuple[Count, ...]
+    picture_bytes: dict[str, Count]
+    head_peak_bytes: tuple[Count, ...]
+    block_features: tuple[Features, ...]
+    schema_version: int = PROFILE_VERSION
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Whole heads and tails at anchor cuts, and what gRPC and the server add to the link's own time. Medians in ms.
 

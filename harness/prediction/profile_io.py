@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import SpecError
-from harness.prediction.profile import PROFILE_VERSION, Calibration, CutRecord, Table, TierProfile
+from harness.prediction.profile import PROFILE_VERSION, Calibration, CutRecord, ModelFeatures, Table, TierProfile
 from harness.results.schema import Key
 from harness.transfer import layers, wire
 
@@ -28,7 +28,7 @@ _ANCHOR_TERMS = {
 }
 
 
-def save(path: Path, record: TierProfile | Calibration) -> None:
+def save(path: Path, record: TierProfile | Calibration | ModelFeatures) -> None:
     """Write a profile whole or not at all."""
     write_whole(path, asdict(record))
 
@@ -48,6 +48,17 @@ def load_calibration(path: Path) -> Calibration:
     try:
         record = parse(Calibration, read(path), PROFILE_VERSION)
         check_calibration(record)
+    except (ValueError, SpecError) as error:
+        raise _broken(path, error) from error
+    return record
+
+
+def load_features(path: Path) -> ModelFeatures:
+    """Read what a model is. Raises SpecError as `load_tier` does."""
+    try:
+        record = parse(ModelFeatures, read(path), PROFILE_VERSION)
+        check_graph(record.cuts, record.last, record.picture_bytes)
+        _check_lengths(record, (("block_features", 1), ("head_peak_bytes", 0)))
     except (ValueError, SpecError) as error:
         raise _broken(path, error) from error
     return record
@@ -111,23 +122,34 @@ def check_tier(profile: TierProfile) -> None:
     if profile.tier not in _CODEC_TERMS:
         raise ValueError(f"tier {profile.tier!r}; allowed: device, edge")
     check_graph(profile.cuts, profile.last, profile.picture_bytes)
-    cuts, theirs = len(profile.cuts), sum(cut.scission_cut for cut in profile.cuts)
-    for name, expected, of in (
-        ("block_ms", cuts + 1, "cuts"),
-        ("block_low_ms", cuts + 1, "cuts"),
-        ("block_high_ms", cuts + 1, "cuts"),
-        ("block_features", cuts + 1, "cuts"),
-        ("scission_block_ms", theirs + 1, "Scission's cuts"),
-        ("eager_scission_block_ms", theirs + 1, "Scission's cuts"),
-        ("head_peak_bytes", cuts, "cuts"),
-    ):
+    _check_lengths(
+        profile,
+        (
+            ("block_ms", 1),
+            ("block_low_ms", 1),
+            ("block_high_ms", 1),
+            ("block_features", 1),
+            ("head_peak_bytes", 0),
+        ),
+    )
+    theirs = sum(cut.scission_cut for cut in profile.cuts)
+    for name in ("scission_block_ms", "eager_scission_block_ms"):
         length = len(getattr(profile, name))
-        if length != expected and (length or name != "eager_scission_block_ms"):
-            raise ValueError(f"{length} entries in {name} for {cuts if of == 'cuts' else theirs} {of}, not {expected}")
+        if length != theirs + 1 and (length or name == "scission_block_ms"):
+            raise ValueError(f"{length} entries in {name} for {theirs} cuts of Scission's, not {theirs + 1}")
     for low, middle, high in zip(profile.block_low_ms, profile.block_ms, profile.block_high_ms, strict=True):
         if not low <= middle <= high:
             raise ValueError(f"a block's median of {middle} ms lies outside its interval {low} to {high} ms")
     _check_codecs(profile)
+
+
+def _check_lengths(record: TierProfile | ModelFeatures, more_than_cuts: Sequence[tuple[str, int]]) -> None:
+    """Raise ValueError where a field does not have as many entries as there are cuts, and so many more."""
+    cuts = len(record.cuts)
+    for name, more in more_than_cuts:
+        length = len(getattr(record, name))
+        if length != cuts + more:
+            raise ValueError(f"{length} entries in {name} for {cuts} cuts, not {cuts + more}")
 
 
 def check_graph(cuts: Sequence[CutRecord], last: int, picture_bytes: dict[str, int]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.dnn.features import BlockFeatures, LayerFeatures, merged
 from harness.errors import SpecError
-from harness.prediction.fitting import student_t95
+from harness.prediction.curve import student_t95
 from harness.prediction.profile import TierProfile
 
 Array = NDArray[np.float64]
