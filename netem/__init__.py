@@ -24,7 +24,7 @@ from netem.units import parse_duration_ms, parse_rate_mbps
 if TYPE_CHECKING:
     from netem.packet_probe import PacketReport, send_packets
     from netem.rootless import become_root_inside
-    from netem.shaper import AppliedLink, apply, change, choose_backend, planned_commands, restore
+    from netem.shaper import AppliedLink, apply, change, choose_backend, planned_commands, restore, verify
     from netem.trace import Trace, TraceReplay, cellular_uplink
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "send_packets",
     "transfer_ms",
     "transfer_times_ms",
+    "verify",
     "wire_bytes",
 ]
 
@@ -76,6 +77,7 @@ _MODULES = {
         "choose_backend",
         "planned_commands",
         "restore",
+        "verify",
     ),
     "trace": (
         "Trace",

@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -75,49 +75,54 @@ class End:
     congestion_control: str | None
 
 
-def create_veth(interface: str, peer_interface: str, peer_namespace: str) -> None:
-    """A veth pair from here into another network namespace."""
+def configure(end: End, backend: Backend, peer: tuple[str, str] | None) -> None:
+    """Address, neighbour, route and qdiscs of one end, and bring it up: over one netlink socket, one request each.
+
+    Args:
+        end: what to set up.
+        backend: which qdiscs; for the relay, checksums are completed on sending.
+        peer: where the veth pair is still to be made: name and network namespace (a path) of its other end.
+    """
+    with _netlink(f"set up {end.interface}") as ip:
+        if peer is not None:
+            _create_veth(ip, end.interface, *peer)
+        if backend == "relay":
+            complete_checksums(end.interface)
+        index = _index(end.interface)
+        shape(ip, index, end, backend)
+        # One segment at most: tbf must see the frames that the link carries, not what offload glues together.
+        plain = {"mtu": end.mtu, "txqlen": TRANSMIT_QUEUE_FRAMES, "gso_max_segs": 1}
+        ip.link("set", index=index, address=end.mac, state="up", **plain)
+        ip.addr("replace", index=index, address=end.address, prefixlen=32)
+        ip.neigh("replace", dst=end.peer_address, lladdr=end.peer_mac, ifindex=index, state="permanent")
+        _route(ip, index, end)
+
+
+def _create_veth(ip: IPRoute, interface: str, peer_interface: str, peer_namespace: str) -> None:
     descriptor = os.open(peer_namespace, os.O_RDONLY)
     try:
-        with _netlink("make a veth pair") as ip:
-            ip.link("add", ifname=interface, kind="veth", peer={"ifname": peer_interface, "net_ns_fd": descriptor})
+        ip.link("add", ifname=interface, kind="veth", peer={"ifname": peer_interface, "net_ns_fd": descriptor})
     finally:
         os.close(descriptor)
 
 
-def configure(end: End, backend: Backend) -> None:
-    """Address, neighbour, route and qdiscs of one end, and bring it up."""
-    with _netlink(f"set up {end.interface}") as ip:
-        index = _index(ip, end.interface)
-        # One segment at most: tbf must see the frames that the link carries, not what offload glues together.
-        ip.link("set", index=index, address=end.mac, mtu=end.mtu, txqlen=TRANSMIT_QUEUE_FRAMES, gso_max_segs=1)
-        shape(ip, index, end, backend)
-        ip.link("set", index=index, state="up")
-        ip.addr("replace", index=index, address=end.address, prefixlen=32)
-        ip.neigh("replace", dst=end.peer_address, lladdr=end.peer_mac, ifindex=index, state="permanent")
-        metrics = {} if end.congestion_control is None else {"cc_algo": end.congestion_control}
-        try:
-            ip.route(
-                "replace",
-                dst=f"{end.peer_address}/32",
-                oif=index,
-                scope="link",
-                prefsrc=end.address,
-                metrics=metrics,
-            )
-        except NetlinkError as error:
-            if error.code not in (errno.EINVAL, errno.ENOENT) or end.congestion_control is None:
-                raise
-            raise CapabilityError(
-                f"congestion control {end.congestion_control!r} is not in this kernel: allowed are those in "
-                "/proc/sys/net/ipv4/tcp_available_congestion_control; choose one, or None for the host's"
-            ) from error
+def _route(ip: IPRoute, index: int, end: End) -> None:
+    metrics = {} if end.congestion_control is None else {"cc_algo": end.congestion_control}
+    try:
+        ip.route("replace", dst=f"{end.peer_address}/32", oif=index, scope="link", prefsrc=end.address, metrics=metrics)
+    except NetlinkError as error:
+        if error.code not in (errno.EINVAL, errno.ENOENT) or end.congestion_control is None:
+            raise
+        raise CapabilityError(
+            f"congestion control {end.congestion_control!r} is not in this kernel: allowed are those in "
+            "/proc/sys/net/ipv4/tcp_available_congestion_control; choose one, or None for the host's"
+        ) from error
 
 
 def reshape(end: End, backend: Backend) -> None:
     """Change the qdiscs of one end in place: the same handles, every attribute sent again."""
     with _netlink(f"change {end.interface}") as ip:
-        shape(ip, _index(ip, end.interface), end, backend)
+        shape(ip, _index(end.interface), end, backend)
 
 
 def shape(ip: IPRoute, index: int, end: End, backend: Backend) -> None:
@@ -140,10 +145,11 @@ def shape(ip: IPRoute, index: int, end: End, backend: Backend) -> None:
     ip.tc("replace", "tbf", index, handle=_CHILD_HANDLE, parent=_CHILD_PARENT, **tbf)
 
 
-def raise_relay_end(interface: str, mtu: int) -> None:
-    """Bring up an interface of the relay's namespace, as plain as it can be."""
-    with _netlink(f"set up {interface}") as ip:
-        ip.link("set", index=_index(ip, interface), mtu=mtu, state="up", gso_max_segs=1)
+def raise_relay_ends(interfaces: Sequence[str], mtu: int) -> None:
+    """Bring up the interfaces of the relay's namespace, as plain as they can be."""
+    with _netlink(f"set up {' and '.join(interfaces)}") as ip:
+        for interface in interfaces:
+            ip.link("set", index=_index(interface), mtu=mtu, state="up", gso_max_segs=1)
 
 
 def complete_checksums(interface: str) -> None:
@@ -169,14 +175,14 @@ def exists(interface: str) -> bool:
 def remove(interface: str) -> None:
     """Delete an interface, and with a veth its other end; one that is gone is fine."""
     with _netlink(f"delete {interface}") as ip:
-        for index in ip.link_lookup(ifname=interface):
-            ip.link("del", index=index)
+        if exists(interface):
+            ip.link("del", index=_index(interface))
 
 
 def qdiscs(interface: str) -> list[dict[str, Any]]:
     """The qdiscs of an interface as the kernel reports them, in plain units."""
     with _netlink(f"read back {interface}") as ip:
-        return [qdisc.describe(message) for message in ip.get_qdiscs(index=_index(ip, interface))]
+        return [qdisc.describe(message) for message in ip.get_qdiscs(index=_index(interface))]
 
 
 def offloads(interface: str) -> dict[str, bool]:
@@ -207,17 +213,17 @@ def accepts(kind: str) -> bool:
     with _netlink("make a throw-away veth") as ip:
         ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
         try:
-            ip.tc("add", kind, _index(ip, "try0"), handle=_ROOT_HANDLE, **keywords)
+            ip.tc("add", kind, _index("try0"), handle=_ROOT_HANDLE, **keywords)
         except NetlinkError:
             return False
         return True
 
 
-def _index(ip: IPRoute, interface: str) -> int:
-    found: list[int] = ip.link_lookup(ifname=interface)
-    if not found:
-        raise ShapingError(f"interface {interface} is not there: the link was taken down; apply it again")
-    return found[0]
+def _index(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError as error:
+        raise ShapingError(f"interface {interface} is not there: the link was taken down; apply it again") from error
 
 
 @contextmanager

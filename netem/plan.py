@@ -6,7 +6,7 @@ from netem.interfaces import TRANSMIT_QUEUE_FRAMES, Backend, End
 from netem.link import LinkSpec
 from netem.namespaces import ADDRESSES, Where
 from netem.qdisc import NETEM_LIMIT_PACKETS
-from netem.units import bytes_per_s, microseconds
+from netem.units import bytes_per_s, microseconds, milliseconds
 
 INTERFACES: dict[Where, str] = {"device": "uplink0", "edge": "downlink0"}
 MIDDLE_INTERFACES: dict[Where, str] = {"device": "to-device0", "edge": "to-edge0"}
@@ -16,8 +16,8 @@ _MACS: dict[Where, str] = {"device": "02:00:00:00:00:01", "edge": "02:00:00:00:0
 """Locally administered, so no vendor's."""
 
 
-def ends(spec: LinkSpec) -> list[tuple[End, Where]]:
-    """The device's end, then the edge's."""
+def ends(spec: LinkSpec, compensation_us: int = 0) -> list[tuple[End, Where]]:
+    """The device's end, then the edge's; delays less what the path itself takes."""
     directions: list[tuple[Where, Where, float, float, Impairments]] = [
         ("device", "edge", spec.rate_up_mbps, spec.delay_up_ms, spec.impairments_up),
         ("edge", "device", spec.rate_down_mbps, spec.delay_down_ms, spec.impairments_down),
@@ -31,7 +31,7 @@ def ends(spec: LinkSpec) -> list[tuple[End, Where]]:
                 peer_address=ADDRESSES[peer],
                 peer_mac=_MACS[peer],
                 rate_mbps=rate_mbps,
-                delay_ms=delay_ms,
+                delay_ms=max(0.0, milliseconds(microseconds(delay_ms) - compensation_us)),
                 burst_bytes=spec.burst_bytes,
                 queue_bytes=spec.queue_limit_bytes,
                 mtu=spec.mtu,

@@ -8,19 +8,21 @@ from functools import cache
 from typing import Any
 
 from netem import interfaces, tcp
+from netem.calibration import latency_us
 from netem.errors import CapabilityError, LinkSpecError, ShapingError
-from netem.impairments import UNIMPAIRED, GilbertElliott
+from netem.impairments import UNIMPAIRED
 from netem.interfaces import Backend, End
 from netem.link import LinkSpec
 from netem.namespaces import Sandbox, Where, in_network_namespace
 from netem.plan import INTERFACES, MIDDLE_INTERFACES, ends, planned_commands
-from netem.relay_client import RelayClient, channel_parameters
-from netem.units import bytes_per_s, microseconds
+from netem.probe import LinkReport, check, probe
+from netem.readback import kernel_state, require_parameters
+from netem.relay_client import RelayClient
+from netem.units import microseconds, milliseconds
 
-__all__ = ["AppliedLink", "apply", "change", "choose_backend", "planned_commands", "restore"]
+__all__ = ["AppliedLink", "apply", "change", "choose_backend", "planned_commands", "restore", "verify"]
 
-_TICK_US = 1
-"""tbf keeps its bucket in whole microseconds of the rate."""
+_NO_IPV6 = {"net.ipv6.conf.all.disable_ipv6": "1"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class AppliedLink:
         offloads: per namespace (ethtool's names).
         relay_cpus: the cores the relay may run on; None without a relay.
         relay_scheduling: ``fifo``, ``nice -15`` or ``other``; None without a relay.
-        relay_compensation_ms: the relay's own one-way latency, taken off the delay; None without a relay.
-        netlink_ms: what setting it up took, without starting a relay, proving the TCP policy and calibrating.
+        compensation_ms: the path's own one-way latency, taken off the delay (see ``netem.calibration``).
+        netlink_ms: what netlink and sysctls took: setting both ends up and reading back, without starting a relay,
+            proving the TCP policy and calibrating.
+        netlink_steps_ms: the same by step: ``device``, ``edge``, ``middle`` (the relay's interfaces), ``read_back``.
         notes: where the link is not all that was asked for, and why.
         sysctls_before: per namespace, what ``restore`` puts back.
         spec: what was asked for.
@@ -54,8 +58,9 @@ class AppliedLink:
     offloads: dict[Where, dict[str, bool]]
     relay_cpus: list[int] | None = None
     relay_scheduling: str | None = None
-    relay_compensation_ms: float | None = None
+    compensation_ms: float = 0.0
     netlink_ms: float = 0.0
+    netlink_steps_ms: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     sysctls_before: dict[Where, dict[str, str]] = field(default_factory=dict)
     spec: LinkSpec | None = field(default=None, repr=False)
@@ -97,7 +102,7 @@ def apply(
         spec: the link.
         relay_cpu: the core for the relay, if there is one: one that is idle while packets travel.
         backend: which one; None takes ``choose_backend``.
-        calibrate: whether to measure the relay's own latency and take it off the delay (a third of a second).
+        calibrate: whether to measure the path's own latency and take it off the delay (a third of a second).
         allow_no_delay: let ``rate-only`` leave out a delay that the spec asks for; the result then says so.
 
     Raises:
@@ -112,34 +117,70 @@ def apply(
     notes = _left_out(spec, allow_no_delay) if chosen == "rate-only" else ()
     if sandbox.call("device", lambda: interfaces.exists(INTERFACES["device"])):
         raise ShapingError("this sandbox has a link already: one link a sandbox; change it, or restore it first")
-    # Nothing may be lost while the TCP policy is proved and the relay calibrated.
+    # Nothing may be lost while the TCP policy is proved and the path calibrated.
     plain = replace(spec, impairments_up=UNIMPAIRED, impairments_down=UNIMPAIRED)
     with _undone_on_error(sandbox) as made:
-        applied = _set_up(sandbox, plain, AppliedLink(chosen, dict(INTERFACES), spec.mtu, {}, {}, {}, {}, notes=notes))
+        bare = AppliedLink(chosen, dict(INTERFACES), spec.mtu, {}, {}, {}, {}, notes=notes, spec=plain)
+        applied = _set_up(sandbox, plain, bare)
         if chosen == "relay":
             middle = (MIDDLE_INTERFACES["device"], MIDDLE_INTERFACES["edge"])
             made.append(RelayClient(sandbox, middle, relay_cpu, plain))
             applied = replace(applied, relay=made[0])
-            if calibrate:
-                made[0].calibrate(sandbox, plain)
+        if calibrate and chosen != "rate-only":
+            applied = _calibrated(sandbox, applied)
         in_force = tcp.congestion_control_in_force(sandbox)
         tcp.require_policy(spec, in_force)
-        applied = change(sandbox, replace(applied, spec=plain, congestion_control=in_force), spec)
+        applied = change(sandbox, replace(applied, congestion_control=in_force), spec)
         if applied.relay is not None:
             applied.relay.reset()
         return applied
 
 
+def _calibrated(sandbox: Sandbox, applied: AppliedLink) -> AppliedLink:
+    spec = _spec_of(applied)
+    found_us = latency_us(sandbox, spec, lambda known: change(sandbox, applied, known, read_back=False))
+    calibrated = replace(applied, compensation_ms=milliseconds(found_us))
+    return change(sandbox, calibrated, spec, read_back=False)
+
+
 def _set_up(sandbox: Sandbox, spec: LinkSpec, applied: AppliedLink) -> AppliedLink:
-    started_s = time.perf_counter()
-    _join(sandbox, spec, applied.backend)
     before: dict[Where, dict[str, str]] = {}
     sysctls: dict[Where, dict[str, str]] = {}
+    values = tcp.sysctl_values(spec)
+    steps_ms: dict[str, float] = {}
+    if applied.backend == "relay":
+        with _timed(steps_ms, "middle"):
+            sandbox.call(
+                "middle", lambda: tcp.set_sysctls(_NO_IPV6)
+            )  # the relay's interfaces must not speak themselves
     for end, where in ends(spec):
-        before[where], sysctls[where] = sandbox.call(where, lambda: tcp.set_sysctls(tcp.sysctl_values(spec)))
-        sandbox.call(where, lambda end=end: interfaces.configure(end, applied.backend))  # type: ignore[misc]
-    netlink_ms = (time.perf_counter() - started_s) * 1e3
-    return replace(applied, sysctls=sysctls, sysctls_before=before, netlink_ms=netlink_ms)
+        peer = _other_end(sandbox, where, applied.backend)
+
+        def configure(end: End = end, peer: tuple[str, str] | None = peer) -> tuple[dict[str, str], dict[str, str]]:
+            found = tcp.set_sysctls(values)
+            interfaces.configure(end, applied.backend, peer)
+            return found
+
+        with _timed(steps_ms, where):
+            before[where], sysctls[where] = sandbox.call(where, configure)
+    if applied.backend == "relay":
+        with _timed(steps_ms, "middle"):
+            sandbox.call("middle", lambda: interfaces.raise_relay_ends(list(MIDDLE_INTERFACES.values()), spec.mtu))
+    return replace(applied, sysctls=sysctls, sysctls_before=before, netlink_steps_ms=steps_ms)
+
+
+def _other_end(sandbox: Sandbox, where: Where, backend: Backend) -> tuple[str, str] | None:
+    """Name and namespace of the veth end that is made together with the one here; None where that is there already."""
+    if backend == "relay":
+        return MIDDLE_INTERFACES[where], sandbox.netns("middle")
+    return (INTERFACES["edge"], sandbox.netns("edge")) if where == "device" else None
+
+
+@contextmanager
+def _timed(steps_ms: dict[str, float], step: str) -> Iterator[None]:
+    started_s = time.perf_counter()
+    yield
+    steps_ms[step] = steps_ms.get(step, 0.0) + (time.perf_counter() - started_s) * 1e3
 
 
 def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back: bool = True) -> AppliedLink:
@@ -157,13 +198,58 @@ def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back:
     if old is None or (old.mtu, old.tcp) != (spec.mtu, spec.tcp):
         raise LinkSpecError("mtu and tcp cannot be changed in place: restore the link, then apply the new one")
     notes = _left_out(spec, bool(applied.notes)) if applied.backend == "rate-only" else applied.notes
+    compensation_us = microseconds(applied.compensation_ms)
     if applied.relay is not None:
-        _require_parameters(spec, applied.relay, applied.relay.change(spec))
+        require_parameters(spec, compensation_us, applied.relay.change(spec, compensation_us))
     else:
-        for end, where in ends(spec):
+        for end, where in ends(spec, compensation_us):
             sandbox.call(where, lambda end=end: interfaces.reshape(end, applied.backend))  # type: ignore[misc]
     changed = replace(applied, spec=spec, notes=notes)
-    return _read_back(sandbox, spec, changed) if read_back else changed
+    return _read_back(sandbox, changed) if read_back else changed
+
+
+def verify(sandbox: Sandbox, applied: AppliedLink, tolerance: float = 0.03, **cpus: int | None) -> LinkReport:
+    """Read the kernel back, probe the path, and hold both against what was asked for.
+
+    Args:
+        sandbox, applied: the link.
+        tolerance: allowed relative error (see ``netem.probe.check``).
+        cpus: ``device_cpu`` and ``edge_cpu`` of ``netem.probe.probe``.
+
+    Raises:
+        ShapingError: the kernel or the relay reports something else than what was set.
+        ProbeError: the link does not give what was asked for.
+    """
+    spec = _spec_of(applied)
+    report = probe(sandbox, spec, _read_back(sandbox, applied), **cpus)
+    check(report, tolerance)
+    return report
+
+
+def _read_back(sandbox: Sandbox, applied: AppliedLink) -> AppliedLink:
+    spec, compensation_us = _spec_of(applied), microseconds(applied.compensation_ms)
+    steps_ms = {name: took for name, took in applied.netlink_steps_ms.items() if name != "read_back"}
+    with _timed(steps_ms, "read_back"):
+        found = kernel_state(sandbox, spec, applied.backend, compensation_us)
+    applied = replace(
+        applied,
+        qdiscs=found.qdiscs,
+        offloads=found.offloads,
+        notes=tuple(dict.fromkeys((*applied.notes, *found.notes))),
+        netlink_ms=sum(steps_ms.values()),
+        netlink_steps_ms=steps_ms,
+    )
+    if applied.relay is None:
+        return applied
+    state = applied.relay.statistics()
+    require_parameters(spec, compensation_us, state)
+    return replace(applied, relay_cpus=state["cpus"], relay_scheduling=state["scheduling"])
+
+
+def _spec_of(applied: AppliedLink) -> LinkSpec:
+    if applied.spec is None:
+        raise LinkSpecError("this link was not applied from a spec: apply one")
+    return applied.spec
 
 
 def restore(sandbox: Sandbox, applied: AppliedLink) -> None:
@@ -204,92 +290,3 @@ def _undone_on_error(sandbox: Sandbox) -> Iterator[list[RelayClient]]:
 def _remove(sandbox: Sandbox) -> None:
     for end, where in ((INTERFACES["device"], "device"), (INTERFACES["edge"], "edge")):
         sandbox.call(where, lambda end=end: interfaces.remove(end))  # type: ignore[misc, arg-type]
-
-
-def _join(sandbox: Sandbox, spec: LinkSpec, backend: Backend) -> None:
-    if backend != "relay":
-        peer, ours, theirs = sandbox.netns("edge"), INTERFACES["device"], INTERFACES["edge"]
-        sandbox.call("device", lambda: interfaces.create_veth(ours, theirs, peer))
-        return
-    middle = sandbox.netns("middle")
-    no_ipv6 = {"net.ipv6.conf.all.disable_ipv6": "1"}  # the relay's interfaces must not speak themselves
-    sandbox.call("middle", lambda: tcp.set_sysctls(no_ipv6))
-    for where, name in INTERFACES.items():
-        inner = MIDDLE_INTERFACES[where]
-        sandbox.call(where, lambda name=name, inner=inner: interfaces.create_veth(name, inner, middle))  # type: ignore[misc]
-        sandbox.call(where, lambda name=name: interfaces.complete_checksums(name))  # type: ignore[misc]
-        sandbox.call("middle", lambda inner=inner: interfaces.raise_relay_end(inner, spec.mtu))  # type: ignore[misc]
-
-
-def _read_back(sandbox: Sandbox, spec: LinkSpec, applied: AppliedLink) -> AppliedLink:
-    qdiscs: dict[Where, list[dict[str, Any]]] = {}
-    offloads: dict[Where, dict[str, bool]] = {}
-    notes = list(applied.notes)
-    for end, where in ends(spec):
-        qdiscs[where] = sandbox.call(where, lambda name=end.interface: interfaces.qdiscs(name))  # type: ignore[misc]
-        offloads[where] = sandbox.call(where, lambda name=end.interface: interfaces.offloads(name))  # type: ignore[misc]
-        _require_qdiscs(end, where, applied.backend, qdiscs[where])
-        if not end.impairments.none and any("seed" in q and q["seed"] is None for q in qdiscs[where]):
-            notes.append(
-                f"this kernel takes no seed (Linux 6.6 does): what {where} sends is lost differently each time"
-            )
-    applied = replace(applied, qdiscs=qdiscs, offloads=offloads, notes=tuple(dict.fromkeys(notes)))
-    if (relay := applied.relay) is None:
-        return applied
-    state = relay.statistics()
-    _require_parameters(spec, relay, state)
-    return replace(
-        applied,
-        relay_cpus=state["cpus"],
-        relay_scheduling=state["scheduling"],
-        relay_compensation_ms=relay.compensation_us / 1e3,
-    )
-
-
-def _require_parameters(spec: LinkSpec, relay: RelayClient, state: dict[str, Any]) -> None:
-    for way, asked in channel_parameters(spec, relay.compensation_us).items():
-        if state[way]["parameters"] != asked:
-            raise ShapingError(f"the relay reports {state[way]['parameters']} {way}, but {asked} was set")
-
-
-def _require_qdiscs(end: End, where: Where, backend: Backend, found: list[dict[str, Any]]) -> None:
-    asked: list[dict[str, Any]] = []
-    if backend == "netem":
-        asked.append(_asked_of_netem(end))
-    if backend != "relay":
-        asked.append({"kind": "tbf", "rate_bytes_per_s": bytes_per_s(end.rate_mbps), "limit_bytes": end.queue_bytes})
-    shaping = [qdisc for qdisc in found if qdisc["kind"] in ("netem", "tbf")]
-    bucket_step_bytes = 1 + bytes_per_s(end.rate_mbps) * _TICK_US / 1e6
-    ok = len(shaping) == len(asked) and all(
-        _same(got[name], value) for got, wanted in zip(shaping, asked, strict=True) for name, value in wanted.items()
-    )
-    if ok and backend != "relay":
-        ok = abs(shaping[-1]["burst_bytes"] - end.burst_bytes) <= bucket_step_bytes
-    if not ok:
-        raise ShapingError(
-            f"the kernel reports {found} on {end.interface} in the {where} namespace, but {asked} was set: "
-            "another program changes it"
-        )
-
-
-def _asked_of_netem(end: End) -> dict[str, Any]:
-    impairments, loss = end.impairments, end.impairments.loss
-    chain = isinstance(loss, GilbertElliott)
-    return {
-        "kind": "netem",
-        "delay_us": microseconds(end.delay_ms),
-        "jitter_us": microseconds(impairments.jitter_ms),
-        "loss": [loss.to_bad, loss.to_good, loss.loss_bad, loss.loss_good] if chain else loss,  # type: ignore[union-attr]
-        "duplicate": impairments.duplicate,
-        "reorder": impairments.reorder,
-        "corrupt": impairments.corrupt,
-    }
-
-
-def _same(got: Any, asked: Any) -> bool:
-    """Equal, but for the kernel's 32 bits of a probability."""
-    if isinstance(asked, list):
-        return isinstance(got, list) and all(_same(one, other) for one, other in zip(got, asked, strict=True))
-    if isinstance(asked, float):
-        return isinstance(got, int | float) and abs(got - asked) < 1e-8
-    return bool(got == asked)

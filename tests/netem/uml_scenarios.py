@@ -16,6 +16,7 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from netem import (
+    AppliedLink,
     GilbertElliott,
     Impairments,
     LinkSpec,
@@ -33,8 +34,10 @@ from netem.namespaces import in_network_namespace
 from netem.packet_probe import send_packets
 from netem.qdisc import describe
 
-# User-Mode Linux wakes tbf up to some milliseconds late, and what its bucket cannot hold meanwhile is lost rate.
-SPEC = LinkSpec(rate_up_mbps=30, rate_down_mbps=60, delay_up_ms=10, delay_down_ms=20, burst_bytes=60_000)
+SPEC = LinkSpec(rate_up_mbps=30, rate_down_mbps=60, delay_up_ms=10, delay_down_ms=20)
+NO_DELAY = replace(SPEC, delay_up_ms=0, delay_down_ms=0)
+SIZES_BYTES = (10_000, 100_000, 400_000)
+REFILL_S = 0.01  # longer than the bucket takes at 30 Mbit/s: theory begins with a full one
 EVERYTHING = Impairments(
     jitter_ms=2,
     jitter_distribution="pareto",
@@ -103,14 +106,19 @@ def every_option_read_back() -> dict[str, Any]:
 def the_link_and_its_probe() -> dict[str, Any]:
     with Sandbox() as sandbox:
         applied = apply(sandbox, SPEC)
-        report = probe(sandbox, SPEC, applied)
-        times_ms = transfer_times_ms(sandbox, [400_000] * 6 + [100_000] * 5)
-        return {
-            "applied": applied.as_dict(),
-            "report": report.as_dict(),
-            "times_400_kb_ms": times_ms[2:6],
-            "times_100_kb_ms": times_ms[6:],
-        }
+        shaped = measured(sandbox, SPEC, applied)
+        bare = measured(sandbox, NO_DELAY, change(sandbox, applied, NO_DELAY))
+        return {"applied": applied.as_dict(), "shaped": shaped, "bare": bare}
+
+
+def measured(sandbox: Sandbox, spec: LinkSpec, applied: AppliedLink) -> dict[str, Any]:
+    report = probe(sandbox, spec, applied)
+    sizes = [400_000] * 4 + [size for size in SIZES_BYTES for _ in range(5)]
+    times_ms = transfer_times_ms(sandbox, sizes, idle_s=REFILL_S)[4:]
+    return {
+        "report": report.as_dict(),
+        "times_ms": {str(size): times_ms[5 * index : 5 * index + 5] for index, size in enumerate(SIZES_BYTES)},
+    }
 
 
 def changed_in_place_then_restored() -> dict[str, Any]:
