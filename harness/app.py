@@ -39,11 +39,16 @@ RECORDS = (
     "anchors.jsonl",
     "trace.csv",
     "splits.csv",
+    "errors.csv",
     "summary.json",
     "report.html",
     "cuts.svg",
     "cuts.png",
     "cuts.pdf",
+    "whatif.csv",
+    "whatif.svg",
+    "whatif.png",
+    "whatif.pdf",
 )
 
 Runner = Callable[[Spec, Path], str | None]

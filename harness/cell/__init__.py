@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell.cache import ProfileCache
-from harness.cell.forecasting import fill, forecast
+from harness.cell.forecasting import forecast
 from harness.results.records import CellWriter
 from harness.spec import Spec
 
@@ -48,23 +48,9 @@ def check(spec: Spec) -> None:
 
 
 def _predict(spec: Spec, folder: Path) -> None:
-    """Re-rank from cached profiles: no TensorFlow, no link. `predicted_ms` is the forecast."""
-    from harness.cell import history
-    from harness.cell.outcome import headline
-    from harness.prediction import drift, predictors
-    from harness.testbed.link import link_spec
-    from harness.validation.statistics import summarise
+    from harness.cell.predicting import predict
 
-    profiles = ProfileCache(spec).require()
-    link = link_spec(spec)
-    rows = forecast(spec, profiles, link)
-    drift_error = drift.relative_error(history.observed(spec)) or 0.0
-    model = predictors.fit(spec.predictor.name, predictors.Evidence(profiles, drift_error=drift_error))
-    fill(rows, model, link, spec, "predicted_ms")
-    with CellWriter(folder) as writer:
-        writer.splits(rows)
-        writer.summary({**summarise(rows, [], min_split=spec.constraints.min_split), **headline(spec), "verdict": None})
-    _show_forecast(spec, rows)
+    predict(spec, folder)
 
 
 def _profile(spec: Spec, folder: Path) -> None:

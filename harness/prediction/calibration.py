@@ -124,19 +124,17 @@ def _network_tail_ms(echoes: Mapping[int, Sequence[Sample]]) -> float:
 
 
 def _compute_spread(anchors: Mapping[str, Sequence[Sample]]) -> float:
-    """Relative standard error of the median of an anchor's compute, the typical one."""
-    errors = []
-    for samples in anchors.values():
-        totals = _compute_ms(samples)
-        errors.append(_median_error(totals) / max(median(totals), 1e-9))
-    return float(median(errors)) if errors else 0.0
+    """Relative standard error of the median of an anchor's compute: the quadratic mean, as errors add up."""
+    medians = [(_median_error(own), median(own)) for own in map(_compute_ms, anchors.values())]
+    return _quadratic_mean([error / max(middle, 1e-9) for error, middle in medians])
 
 
 def _network_spread_ms(echoes: Mapping[int, Sequence[Sample]]) -> float:
-    errors = []
-    for samples in echoes.values():
-        errors.append(_median_error(_network_ms(samples)))
-    return float(median(errors)) if errors else 0.0
+    return _quadratic_mean([_median_error(_network_ms(samples)) for samples in echoes.values()])
+
+
+def _quadratic_mean(values: Sequence[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(values)))) if values else 0.0
 
 
 def _median_error(values: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.prediction.fitting import student_t95
+from harness.prediction.curve import student_t95
 from harness.prediction.profile import Calibration
 
 #: With fewer observations a spread says nothing.

@@ -6,15 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.prediction.profile import Calibration, Profiles, TierProfile
+from harness.prediction.curve import through_anchors
+from harness.prediction.profile import Calibration, Profiles
 from harness.results.schema import Key
 from harness.transfer import layers, wire
-
-#: Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom (any table of it); then the normal's.
-_STUDENT_T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_NORMAL95 = 1.96
 
 CODEC_TERMS = ("device_tl", "serialize", "deserialize", "edge_tl")
 
@@ -30,13 +26,15 @@ class Parameters:
     codec: by term, what transfer layer and wire format cost a split.
     input_codec_ms: by wire format, what the terms of edge-only cost.
     uplink_excess, queue, and each codec: (constant in ms, slope in ms per payload byte).
-    head_error, tail_error: relative, what interpolating between anchors may be off by, with 95 % confidence.
+    head_error_ms, tail_error_ms: what interpolating between anchors may be off by, with 95 % confidence.
     compute_spread, network_spread_ms: one standard error of a median.
     compute_tail, network_tail_ms: from the median to the 95th percentile of single requests.
     """
 
     head_ms: dict[int, float]
     tail_ms: dict[int, float]
+    head_error_ms: dict[int, float]
+    tail_error_ms: dict[int, float]
     last: int
     codec: dict[str, Line]
     input_codec_ms: dict[str, dict[str, float]]
@@ -45,8 +43,6 @@ class Parameters:
     downlink_excess_ms: float
     other_ms: float
     response_bytes: int
-    head_error: float
-    tail_error: float
     compute_spread: float
     network_spread_ms: float
     compute_tail: float
@@ -64,11 +60,13 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
     keys = {text: Key.parse(text) for text in own.anchors}
     heads = _anchored(own, keys, "device", lambda key: key.split or profiles.device.last)
     tails = _anchored(own, keys, "edge", lambda key: key.split or 0)
-    head_ms, head_error = _through_anchors(profiles.device, heads, reverse=False)
-    tail_ms, tail_error = _through_anchors(profiles.edge, tails, reverse=True)
+    head = through_anchors(profiles.device, heads, reverse=False)
+    tail = through_anchors(profiles.edge, tails, reverse=True)
     return Parameters(
-        head_ms=head_ms,
-        tail_ms=tail_ms,
+        head_ms=head.time_ms,
+        tail_ms=tail.time_ms,
+        head_error_ms=head.error_ms,
+        tail_error_ms=tail.error_ms,
         last=profiles.device.last,
         codec=_codec(profiles, own),
         input_codec_ms={
@@ -81,8 +79,6 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
         downlink_excess_ms=own.downlink_excess_ms,
         other_ms=own.other_ms,
         response_bytes=own.response_bytes,
-        head_error=head_error,
-        tail_error=tail_error,
         compute_spread=own.compute_spread,
         network_spread_ms=own.network_spread_ms,
         compute_tail=own.compute_tail,
@@ -99,76 +95,6 @@ def _anchored(
         if term in terms:
             times.setdefault(cut(keys[text]), []).append(terms[term])
     return {index: float(np.median(values)) for index, values in times.items()}
-
-
-def _through_anchors(
-    profile: TierProfile, anchors: dict[int, float], *, reverse: bool
-) -> tuple[dict[int, float], float]:
-    """Times of all heads (or, with `reverse`, tails) from the measured ones.
-
-    Between anchors, time grows with the sum of the fine blocks, each less what a call of its own costs. Before
-    the first anchor it starts at the cost of a call; beyond the last the nearest stretch goes on.
-
-    Returns:
-        Time in ms by cut index, and the relative error of a time between anchors, with 95 % confidence.
-    """
-    whole = anchors.get(0 if reverse else profile.last)
-    work_ms, call_ms = _without_calls(np.asarray(profile.block_ms), whole)
-    cumulative = np.concatenate(([0.0], np.cumsum(work_ms)))
-    indices = [0, *(cut.index for cut in profile.cuts), profile.last]
-    x_of = dict(zip(indices, (cumulative[-1] - cumulative) if reverse else cumulative, strict=True))
-    points = sorted((float(x_of[index]), ms) for index, ms in anchors.items() if index in x_of)
-    if points[0][0] > 0.0:
-        points.insert(0, (0.0, call_ms))  # no layers at all still cost a call
-    x, y = (np.array(column) for column in zip(*points, strict=True))
-    times = {index: float(_line_through(np.array([x_of[index]]), x, y)[0]) for index in indices}
-    errors = [
-        float(_line_through(x[i : i + 1], np.delete(x, i), np.delete(y, i))[0]) / y[i] - 1
-        for i in range(1, len(points) - 1)
-    ]
-    return times, _interpolation_error(errors)
-
-
-def student_t95(degrees: int) -> float:
-    """Two-sided 95 % quantile of Student's t for 1 or more degrees of freedom; the normal's beyond the table."""
-    return _STUDENT_T95[degrees - 1] if degrees <= len(_STUDENT_T95) else _NORMAL95
-
-
-def _interpolation_error(left_out: list[float]) -> float:
-    """Relative error, with 95 % confidence, of a time between anchors, from those of anchors left out in turn.
-
-    Leaving an anchor out doubles the gap to bridge. What a sum of blocks misses wanders like a random walk, whose
-    bridge over twice the gap is off by sqrt(2) times as much. So few errors need Student's t. None: nothing to tell.
-    """
-    if not left_out:
-        return 0.0
-    rms = float(np.sqrt(np.mean(np.square(left_out))))
-    return student_t95(len(left_out)) * rms / float(np.sqrt(2.0))
-
-
-def _without_calls(block_ms: NDArray[np.float64], whole_ms: float | None) -> tuple[NDArray[np.float64], float]:
-    """Blocks less what calling each alone adds, the same for each, so that they sum to the whole; and that cost.
-
-    Run one by one the blocks of DenseNet169 sum to 1.5 times the model: every call has a cost, and what is fused
-    into a neighbour (a lone batch normalisation, a padding) is paid for in full. A block keeps at least a tenth.
-    """
-    if whole_ms is None or whole_ms >= block_ms.sum():
-        return block_ms, 0.0
-    low, high = 0.0, float(block_ms.max())
-    for _ in range(60):
-        cost = (low + high) / 2
-        if np.maximum(block_ms - cost, block_ms / 10).sum() > whole_ms:
-            low = cost
-        else:
-            high = cost
-    return np.maximum(block_ms - high, block_ms / 10), high
-
-
-def _line_through(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Piecewise linear through the points; beyond the last one its stretch goes on."""
-    inside = np.interp(at, x, y)
-    last = (y[-1] - y[-2]) / max(x[-1] - x[-2], 1e-9)
-    return np.maximum(np.where(at > x[-1], y[-1] + last * (at - x[-1]), inside), 0.0)
 
 
 def _codec(profiles: Profiles, calibration: Calibration) -> dict[str, Line]:

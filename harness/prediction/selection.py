@@ -19,8 +19,10 @@ RANKED = ("none", "maxpool")
 def anchor_keys(profile: TierProfile, *, count: int, transfer_layer: str, avoid: Sequence[int]) -> list[Key]:
     """What is run whole to calibrate: the model on each tier, and heads and tails at `count` + 2 cuts.
 
-    The cuts lie evenly in the device's compute time, the first and the last possible one included, and are none
-    of `avoid` (cuts that will be measured for certain): what is predicted is not what was fitted.
+    The cuts lie evenly in the device's compute time and are none of `avoid` (cuts that will be measured for
+    certain): what is predicted is not what was fitted. The first and the last possible one are among them all the
+    same, as baselines are: before the first there is nothing to interpolate from, and a head of one cheap layer
+    costs what its call costs in a request, which no block that is run in a loop shows.
     """
     possible = _possible(profile, transfer_layer)
     time_ms = fine_cumulative_ms(profile)
@@ -28,6 +30,7 @@ def anchor_keys(profile: TierProfile, *, count: int, transfer_layer: str, avoid:
     free = [index for index in possible if index not in avoid] or possible
     wanted = np.linspace(0, time_ms[position[free[-1]]], count + 2)
     chosen = {min(free, key=lambda index: abs(float(time_ms[position[index]]) - float(at))) for at in wanted}
+    chosen |= {possible[0], possible[-1]}
     keys = [Key("device-only"), *(Key("edge-only", None, "none", name) for name in wire.input_formats())]
     keys += [Key("split", index, transfer_layer) for index in sorted(chosen)]
     last = profile.cuts[-1].index

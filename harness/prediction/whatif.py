@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.prediction.predictors.base import Array, Link, Model
+from harness.prediction.link_theory import Array, Link, LinkPoint
+from harness.prediction.predictors.base import Model
 from harness.results.schema import Key, Row
 
 #: Predictions made at once: some 10 MB an array.
 _AT_ONCE = 1_000_000
-
-#: A link like the cell's, with these rates (Mbit/s) and round trips (ms); arrays of one shape.
-LinkAt = Callable[[Array, Array], Link]
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,12 @@ class Winners:
         return {self.keys[int(index[place])]: float(count[place] / self.best.size) for place in order}
 
 
-def winners(model: Model, rows: Sequence[Row], axes: Axes, link_at: LinkAt) -> Winners:
+def winners(model: Model, rows: Sequence[Row], axes: Axes, link: Link) -> Winners:
     """Predict every feasible row at every point, and keep who wins.
 
     Args:
         rows: every candidate; those that are not feasible do not compete.
-        link_at: the link of a point.
+        link: what the points share: all but the uplink's rate and the round trip.
 
     Raises:
         ValueError: no row is feasible.
@@ -74,7 +72,7 @@ def winners(model: Model, rows: Sequence[Row], axes: Axes, link_at: LinkAt) -> W
     competing = [row for row in rows if row.feasible]
     if not competing:
         raise ValueError("no candidate is feasible, so none can win; allowed: constraints that leave one")
-    parts = [_chunk(model, competing, link_at, *points) for points in _chunks(axes, len(competing))]
+    parts = [_chunk(model, competing, link, *points) for points in _chunks(axes, len(competing))]
     keys = parts[0][0]
     best, best_ms, second, second_ms = (
         np.concatenate([part[place] for part in parts]).reshape(axes.shape) for place in range(1, 5)
@@ -90,9 +88,9 @@ def _chunks(axes: Axes, candidates: int) -> Iterator[tuple[Array, Array, Array]]
 
 
 def _chunk(
-    model: Model, rows: Sequence[Row], link_at: LinkAt, bandwidth_mbps: Array, rtt_ms: Array, slowdown: Array
+    model: Model, rows: Sequence[Row], link: Link, bandwidth_mbps: Array, rtt_ms: Array, slowdown: Array
 ) -> tuple[tuple[Key, ...], NDArray[np.int64], Array, NDArray[np.int64], Array]:
-    found = model.predict(link_at(bandwidth_mbps, rtt_ms), rows, slowdown=slowdown)
+    found = model.predict(LinkPoint.of(link, rate_up_mbps=bandwidth_mbps, rtt_ms=rtt_ms), rows, slowdown=slowdown)
     total = found.total_ms  # [candidate, point]
     if total.shape[0] == 1:
         nothing = np.full(total.shape[1], -1)

@@ -12,8 +12,8 @@ from harness.spec.fields import Part, field
 
 #: Values an axis may have.
 MOST_VALUES = 10_000
-#: Keys that take a list or a range in mode=predict, and the axis that it becomes.
-SHORTHANDS = {"bandwidth": "bandwidth", "latency": "latency", "hardware.device.slowdown": "slowdown"}
+#: Root keys that take a list or a range in mode=predict, and the axis that it becomes.
+SHORTHANDS = {"bandwidth": "bandwidth", "latency": "latency"}
 
 
 def parse_axis(value: object) -> object:
@@ -71,27 +71,18 @@ def expand_shorthands(values: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(values)
     if values.get("mode") != "predict":
         return changed
-    for path, axis in SHORTHANDS.items():
-        *parents, leaf = path.split(".")
-        section = changed
-        for parent in parents:
-            inner = section.get(parent)
-            if not isinstance(inner, Mapping):
-                break
-            section[parent] = dict(inner)
-            section = section[parent]
-        else:
-            given = section.get(leaf)
-            whatif = changed.get("whatif")
-            if not (isinstance(given, list) or (isinstance(given, str) and ":" in given)):
-                continue
-            if not isinstance(whatif, Mapping) or whatif.get(axis) is not None:
-                continue
-            try:
-                parsed = parse_axis(given)
-            except ValueError:
-                continue
-            if isinstance(parsed, list) and parsed:
-                section[leaf] = parsed[0]
-                changed["whatif"] = {**whatif, axis: given}
+    whatif = values.get("whatif")
+    if not isinstance(whatif, Mapping):
+        return changed
+    for key, axis in SHORTHANDS.items():
+        given = values.get(key)
+        if whatif.get(axis) is not None or not (isinstance(given, list) or (isinstance(given, str) and ":" in given)):
+            continue
+        try:
+            parsed = parse_axis(given)
+        except ValueError:
+            continue
+        if isinstance(parsed, list) and parsed:
+            changed[key] = parsed[0]
+            changed["whatif"] = {**changed["whatif"], axis: given}
     return changed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.errors import SpecError
 from harness.spec import Spec
-from tests.spec.test_spec_schema import DEFAULT, changed
+from tests.spec.test_spec_schema import DEFAULT
 
 
 def predict(**values: Any) -> dict[str, Any]:
@@ -45,10 +45,12 @@ def test_a_range_has_its_ends_and_its_count(count: int) -> None:
     assert log[1] / log[0] == pytest.approx(log[-1] / log[-2])
 
 
-def test_the_pace_of_the_device_is_an_axis_too() -> None:
-    config = changed("hardware.device.slowdown", [1, 10])
-    spec = Spec.from_config({**config, "mode": "predict"})
+def test_the_pace_of_the_device_is_an_axis_that_leaves_the_profiled_pace_alone() -> None:
+    config = predict()
+    config["whatif"] = {**config["whatif"], "slowdown": [1, 10]}
+    spec = Spec.from_config(config)
     assert spec.whatif.slowdown == (1.0, 10.0)
+    assert spec.hardware == Spec.from_config(DEFAULT).hardware
 
 
 @pytest.mark.parametrize("value", ["1:2", "a:b:3", "1:2:3:cubic", "0:10:5:log", "1:10:1", "1:2:3:log:5"])

@@ -12,15 +12,26 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from harness.prediction.link_theory import Array, Link
 from harness.prediction.profile import Calibration, Profiles
 from harness.results.schema import TERMS, Key, Row
 from harness.transfer.registry import Registry
-from netem.link import LinkSpec
 
-Array = NDArray[np.float64]
-Link = LinkSpec
+__all__ = [
+    "REGISTRY",
+    "Array",
+    "Evidence",
+    "Link",
+    "Model",
+    "Prediction",
+    "Predictor",
+    "Table",
+    "column",
+    "grid_of",
+    "possible",
+    "table",
+]
 
 REGISTRY: Registry[Predictor] = Registry("predictor")
 

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from harness.prediction.calibration import PACED_TERMS
 from harness.prediction.fitting import CODEC_TERMS, Parameters, fit
-from harness.prediction.link_theory import downlink_ms, uplink_ms
+from harness.prediction.link_theory import Array, Link, downlink_ms, uplink_ms
 from harness.prediction.predictors.base import (
-    Array,
     Evidence,
-    Link,
     Model,
     Predictor,
     Table,
@@ -69,7 +67,7 @@ class CalibratedModel(Model):
             terms,
             grid,
             other_ms=np.where(sent, self.parameters.other_ms, 0.0),
-            error_ms=self._error_ms(terms, sent),
+            error_ms=self._error_ms(own, terms, sent, slowdown, grid),
             tail_ms=self._tail_ms(terms, sent),
         )
 
@@ -118,14 +116,29 @@ class CalibratedModel(Model):
 
     # -- how sure ---------------------------------------------------------------------------------------
 
-    def _error_ms(self, terms: dict[str, Array], sent: NDArray[np.bool_]) -> Array:
+    def _error_ms(
+        self,
+        rows: Sequence[Row],
+        terms: dict[str, Array],
+        sent: NDArray[np.bool_],
+        slowdown: float | Array,
+        grid: tuple[int, ...],
+    ) -> Array:
         """Half the interval of the measured median: what lies between the anchors, and the noise of both medians."""
         p = self.parameters
         device, edge = (_sum(terms, names) for names in (_DEVICE_SIDE, _EDGE_SIDE))
+        local = [row.key.candidate == "device-only" for row in rows]
+        heads = [
+            p.head_error_ms.get(p.last if own else row.key.split or 0, 0.0)
+            for row, own in zip(rows, local, strict=True)
+        ]
+        tails = [
+            0.0 if own else p.tail_error_ms.get(row.key.split or 0, 0.0) for row, own in zip(rows, local, strict=True)
+        ]
         noise = np.sqrt(2.0) * _Z95  # the anchors' median and the request's own
         parts = [
-            p.head_error * device,
-            p.tail_error * edge,
+            slowdown * column(heads, grid),
+            column(tails, grid),
             noise * p.compute_spread * device,
             noise * p.compute_spread * edge,
             self._drift_error * (device + edge),

@@ -12,10 +12,9 @@ import numpy as np
 
 from harness.errors import SpecError
 from harness.prediction.blocks import fine_cumulative_ms, scission_cumulative_ms
+from harness.prediction.link_theory import Array, Link
 from harness.prediction.predictors.base import (
-    Array,
     Evidence,
-    Link,
     Model,
     Prediction,
     Predictor,
