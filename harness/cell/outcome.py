@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cell import history
 from harness.cell.forecasting import fill
+from harness.cell.verdict import Case, find
 from harness.prediction import drift, predictors
-from harness.prediction.link_theory import request_ms
 from harness.prediction.profile import Profiles
 from harness.report import console
 from harness.report.cell import write_report
 from harness.results.records import CellWriter
 from harness.results.schema import Row
 from harness.spec import Spec
-from harness.validation import gate, statistics
+from harness.validation import statistics
 from netem.link import LinkSpec
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def validate(
     facts: dict[str, Any],
     writer: CellWriter,
 ) -> str | None:
-    """Fill `predicted_ms` and the measured columns, write `splits.csv` and `summary.json`, print, judge.
+    """Fill `predicted_ms` and the measured columns, judge, write `splits.csv`, `errors.csv` and `summary.json`, print.
 
     Args:
         facts: `link` of the summary (requested, achieved, backend).
 
     Returns:
-        The verdict; None in mode=measure, or where the gate is off.
+        The verdict, with `gate.selftest` that on the gate; None in mode=measure, or where the gate is off.
     """
     observed = drift.between(profiles.calibration, measured.calibration)
     if observed is not None:
@@ -86,20 +86,14 @@ def validate(
         "mape_splits": statistics.mape(statistics.relative_errors(own)),
         "calibration": asdict(measured.calibration) | {"fingerprint": None},
     }
-    theory_ms = {
-        row.key: request_ms(link, row.payload_bytes, measured.calibration.response_bytes)
-        for row in rows
-        if row.payload_bytes is not None and row.measured_ms is not None
-    }
-    if spec.mode == "validate":
-        judged = gate.judge(rows, measured.samples, summary, spec.gate, network_theory_ms=theory_ms)
-        summary |= {"verdict": judged.verdict, "reasons": list(judged.reasons)}
-    else:
-        summary |= {"verdict": None, "reasons": []}
+    case = Case(spec, evidence, link, rows, measured.samples, measured.calibration.response_bytes)
+    findings = find(case, summary)
+    summary |= findings.summary
     writer.splits(rows)
+    writer.errors(findings.errors)
     writer.summary(summary)
     console.print_final(rows, summary, title=title(spec))
-    return summary["verdict"] if isinstance(summary["verdict"], str) else None
+    return findings.verdict
 
 
 def report(spec: Spec, folder: Path) -> None:

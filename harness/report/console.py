@@ -126,7 +126,20 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"Measured speed-up over {', '.join(speedups)}")
     lines.append(style.headline(summary.get("verdict")))
     lines += [f"  {reason}" for reason in summary.get("reasons") or ()]
+    lines += _selftest_lines(summary.get("selftest") or ())
     return [line for line in lines if line]
+
+
+def _selftest_lines(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the gate fared with each planted fault, and what gave it away."""
+    if not results:
+        return []
+    caught = sum(bool(each["caught"]) for each in results)
+    lines = [f"Self-test of the gate: {caught} of {len(results)} planted faults turned it red"]
+    for each in results:
+        given_away = f": {each['reasons'][0]}" if each["reasons"] else ""
+        lines.append(f"  {each['fault']}: {each['verdict'] or 'no verdict'}{given_away}")
+    return lines
 
 
 def _new_table(title: str) -> Table:

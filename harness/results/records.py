@@ -2,9 +2,9 @@
 
 `samples.jsonl` grows line by line while the cell measures; every other file appears whole or not at all.
 
-`schema_version` stands in every line of `samples.jsonl` and in every JSON file. The columns of `splits.csv`
-are a contract of their own and a comment line would spoil it for the tools that read it, so its version is
-that of the `summary.json` beside it, and its header says the rest: the reader refuses any other.
+`schema_version` stands in every line of `samples.jsonl` and in every JSON file. The columns of `splits.csv` and
+of `errors.csv` are a contract of their own and a comment line would spoil it for the tools that read them, so their
+version is that of the `summary.json` beside them, and their header says the rest.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.errors import HarnessError
-from harness.results.schema import COLUMNS, EQUATIONS, SCHEMA_VERSION, TERMS, Key, Row, Sample
+from harness.results.schema import COLUMNS, EQUATIONS, ERROR_COLUMNS, SCHEMA_VERSION, TERMS, Key, Row, Sample
 from harness.results.text import plain, to_bool, to_float, to_int, to_text
 
 SAMPLES = "samples.jsonl"
 ANCHORS = "anchors.jsonl"
 SPLITS = "splits.csv"
+ERRORS = "errors.csv"
 SUMMARY = "summary.json"
 ENVIRONMENT = "env.json"
 STATUS = "status.json"
@@ -127,6 +128,10 @@ class CellWriter:
         """`splits.csv`, in the order given."""
         write_atomic(self.folder / SPLITS, csv_text(COLUMNS, (row.record() for row in rows)))
 
+    def errors(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """`errors.csv`, one mapping from `ERROR_COLUMNS` a line, in the order given."""
+        write_atomic(self.folder / ERRORS, csv_text(ERROR_COLUMNS, records))
+
     def summary(self, record: Mapping[str, Any]) -> None:
         """`summary.json`."""
         write_json(self.folder / SUMMARY, record)
@@ -143,7 +148,7 @@ class CellWriter:
     def restart(self) -> None:
         """Removes the records that an earlier, unfinished run of the same cell left: it measures anew."""
         self.close()
-        for name in (SAMPLES, ANCHORS, SPLITS, SUMMARY, ENVIRONMENT, STATUS):
+        for name in (SAMPLES, ANCHORS, SPLITS, ERRORS, SUMMARY, ENVIRONMENT, STATUS):
             (self.folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -53,6 +53,24 @@ COLUMNS = (
     "other_measured_ms",
     *EQUATIONS,
 )
+#: Columns of `errors.csv`, one line a measured candidate and term (`TERMS`, then `other` and `total`). Errors are
+#: predicted - measured, with the 95 % interval of the measured median; `share_of_total` is the error as a share of the
+#: candidate's measured total. The 95th percentiles of single requests stand on the `total` line alone.
+ERROR_COLUMNS = (
+    "candidate",
+    "split",
+    "transfer_layer",
+    "wire_format",
+    "term",
+    "predicted_ms",
+    "measured_ms",
+    "error_ms",
+    "error_low_ms",
+    "error_high_ms",
+    "share_of_total",
+    "predicted_p95_ms",
+    "measured_p95_ms",
+)
 #: What `results.csv` of a sweep puts before them (then one `sweep.<key>` column for any other swept key).
 SWEEP_COLUMNS = ("model", "hardware", "bandwidth_mbps", "rtt_ms")
 
@@ -94,7 +112,8 @@ class Sample:
     """One measured request: a line of `samples.jsonl`. All times in ms.
 
     `order` is its place in the interleaved order of the whole cell; `terms` holds those of `TERMS` that
-    this candidate has and this testbed can see; `other_ms` is the total less all of them.
+    this candidate has and this testbed can see; `other_ms` is the total less all of them. `started_ns` is when it
+    began (CLOCK_MONOTONIC of the device), which ties it to the `trace.csv` of a link that changes.
     """
 
     key: Key
@@ -102,6 +121,7 @@ class Sample:
     total_ms: float
     terms: dict[str, float]
     other_ms: float
+    started_ns: int | None = None
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pydantic import Field as Constrained
 from pydantic import ValidationInfo, field_validator
 
 from harness.spec.fields import Cuts, Names, Part, field, nearest, options
+from harness.spec.tolerances import TermTolerance, TermTolerances
 
 
 class Model(Part):
@@ -213,18 +214,22 @@ class Gate(Part):
     name: str = field("name of the set of tolerances", min_length=1)
     enabled: bool = field("false: no verdict")
     max_mape: float | None = field("mean |error| of `predicted_ms`", "fraction", gt=0, le=10)
+    max_p95_abs_error: float | None = field("95th percentile of |error|", "fraction", gt=0, le=10)
+    max_bias: float | None = field("|mean error|", "fraction", gt=0, le=10)
     max_forecast_mape: float | None = field("mean |error| of `forecast_ms`", "fraction", gt=0, le=10)
+    max_regret: float | None = field("what the best predicted split loses", "fraction", gt=0, le=10)
+    max_noise: float | None = field("noise floor or drift above which nothing passes", "fraction", gt=0, le=10)
+    min_term_share: float = field("of the total, above which a term is judged", "fraction", ge=0, le=1)
+    terms: TermTolerances
     network_relative: float = field("network time off the link formula, relative part", "fraction", ge=0, le=10)
     network_absolute_ms: float = field("the same, absolute part", "ms", ge=0, le=10_000)
     max_other_share: float = field("share of a request that no term explains", "fraction", gt=0, le=1)
     selftest: bool = field("true: plant faults and see the gate turn red")
 
-    @field_validator("selftest")
-    @classmethod
-    def _built(cls, selftest: bool) -> bool:
-        if selftest:
-            raise ValueError("the gate's self-test is not available in this version; allowed: false")
-        return selftest
+    def term(self, name: str) -> TermTolerance:
+        """The tolerance of a term of `TERMS`."""
+        tolerance: TermTolerance = getattr(self.terms, name)
+        return tolerance
 
 
 class Report(Part):

@@ -85,6 +85,7 @@ def fill_measured(rows: Sequence[Row], samples: Sequence[Sample], seed: int) -> 
         row.samples = len(own)
         row.measured_ms = float(np.median(totals))
         row.measured_low_ms, row.measured_high_ms = bootstrap_median_interval(totals, seed)
+        row.measured_p95_ms = float(np.percentile(totals, 95))
         row.measured_terms = {
             term: float(np.median([sample.terms[term] for sample in own if term in sample.terms]))
             for term in TERMS
