@@ -70,7 +70,7 @@ def sample_of(observation: Observation, server: ServerTimes | None) -> Sample:
         terms.pop("device_tl", None)
         terms.pop("edge_tl", None)
     other_ms = total_ms - sum(terms.values())
-    return Sample(key, observation.order, total_ms, terms, other_ms)
+    return Sample(key, observation.order, total_ms, terms, other_ms, observation.started_ns)
 
 
 def _sent_terms(observation: Observation, server: ServerTimes | None) -> dict[str, float]:

@@ -176,6 +176,7 @@ def _sample_record(sample: Sample) -> dict[str, Any]:
         "transfer_layer": sample.key.transfer_layer,
         "wire_format": sample.key.wire_format,
         "order": int(sample.order),
+        "started_ns": sample.started_ns,
     }
     for term in TERMS:
         value = sample.terms.get(term)
@@ -188,7 +189,7 @@ def _sample(record: dict[str, Any]) -> Sample:
         raise ValueError(f"schema_version {record['schema_version']}, this reader knows {SCHEMA_VERSION}")
     key = Key(record["candidate"], record["split"], record["transfer_layer"], record["wire_format"])
     terms = {term: record[f"{term}_ms"] for term in TERMS if record.get(f"{term}_ms") is not None}
-    return Sample(key, record["order"], record["total_ms"], terms, record["other_ms"])
+    return Sample(key, record["order"], record["total_ms"], terms, record["other_ms"], record.get("started_ns"))
 
 
 def read_samples(folder: Path) -> list[Sample]:
