@@ -6,11 +6,12 @@ scalars, both through stand-ins of its own, and nothing else, so that loading on
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -54,7 +55,8 @@ def read_profiles(path: Path | str) -> list[LayerBenchmark]:
     """All records of one .dat file, in its order.
 
     Raises:
-        SpecError: no such file, not a pickle, or one that holds anything but the authors' records.
+        SpecError: no such file, not a pickle, one that holds anything but the authors' records, or a record with a
+            time or a size that cannot be (NaN, negative).
     """
     file = Path(path)
     try:
@@ -89,25 +91,37 @@ class _DType:
         self.order = ">" if state[1] == ">" else "<"
 
 
-def _scalar(dtype: _DType, data: bytes) -> float | int:
-    """Stand-in for NumPy's scalar constructor: the plain number."""
-    values: list[float | int] = np.frombuffer(data, dtype=dtype.order + dtype.code).tolist()
-    if len(values) != 1:
-        raise pickle.UnpicklingError(f"NumPy scalar of {len(values)} values; allowed: 1")
-    return values[0]
+def _stand_ins() -> dict[tuple[str, str], Any]:
+    """What a pickle may name. Made anew for each file: a hostile one can set attributes on whatever it may name."""
+
+    class Record(_Record):
+        pass
+
+    class DType(_DType):
+        pass
+
+    def scalar(dtype: _DType, data: bytes) -> float | int:
+        values: list[float | int] = np.frombuffer(data, dtype=f"{dtype.order}{dtype.code}").tolist()
+        if len(values) != 1:
+            raise pickle.UnpicklingError(f"NumPy scalar of {len(values)} values; allowed: 1")
+        return values[0]
+
+    return {
+        ("__main__", "LayerBenchmark"): Record,
+        ("numpy.core.multiarray", "scalar"): scalar,
+        ("numpy", "dtype"): DType,
+    }
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-    _ADMITTED: dict[tuple[str, str], Any] = {  # noqa: RUF012
-        ("__main__", "LayerBenchmark"): _Record,
-        ("numpy.core.multiarray", "scalar"): _scalar,
-        ("numpy", "dtype"): _DType,
-    }
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self._admitted = _stand_ins()
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ADMITTED:
+        if (module, name) not in self._admitted:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return self._ADMITTED[module, name]
+        return self._admitted[module, name]
 
 
 def _records(content: object) -> Iterator[dict[str, Any]]:
@@ -123,27 +137,59 @@ def _records(content: object) -> Iterator[dict[str, Any]]:
 
 
 def _benchmark(record: dict[str, Any]) -> LayerBenchmark:
-    """A record's attributes, typed; raises what a missing or wrong one raises."""
+    """A record's attributes, checked; raises what a missing or wrong one raises."""
+    first, last = _count(record, "input_layer"), _count(record, "output_layer")
+    if first > last:
+        raise ValueError(f"a block from layer {first} to {last}: it ends before it starts")
     return LayerBenchmark(
-        model=str(record["model"]),
-        tier=str(record["name"] if "name" in record else record["device"]),
-        input_layer=int(record["input_layer"]),
-        output_layer=int(record["output_layer"]),
-        compute_s=float(record["second_prediction"]),
-        output_npy_bytes=int(record["output_size"]),
-        tl_output_npy_bytes=int(record["tl_output_size"]),
-        downsample_s=_time_s(record.get("downsample_time")),
-        upsample_s=_time_s(record.get("upsample_time")),
-        convert_s=_time_s(record.get("dataconvert_time")),
+        model=_text(record["model"]),
+        tier=_text(record["name"] if "name" in record else record["device"]),
+        input_layer=first,
+        output_layer=last,
+        compute_s=_time_s(record, "second_prediction"),
+        output_npy_bytes=_count(record, "output_size"),
+        tl_output_npy_bytes=_count(record, "tl_output_size"),
+        downsample_s=_optional_time_s(record, "downsample_time"),
+        upsample_s=_optional_time_s(record, "upsample_time"),
+        convert_s=_optional_time_s(record, "dataconvert_time"),
     )
 
 
-def _time_s(value: float | None) -> float | None:
-    return None if value is None or value == ABSENT else float(value)
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} where a name is due")
+    return value
+
+
+def _number(record: dict[str, Any], name: str) -> float:
+    value = record[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is a {type(value).__name__}, a number is due")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, a finite number is due")
+    return value
+
+
+def _count(record: dict[str, Any], name: str) -> int:
+    value = _number(record, name)
+    if value != int(value) or value < 0:
+        raise ValueError(f"{name} is {value}, a whole number of at least 0 is due")
+    return int(value)
+
+
+def _time_s(record: dict[str, Any], name: str) -> float:
+    value = float(_number(record, name))
+    if value < 0:
+        raise ValueError(f"{name} is {value:g} s, a time is not negative")
+    return value
+
+
+def _optional_time_s(record: dict[str, Any], name: str) -> float | None:
+    return None if record.get(name) in (None, ABSENT) else _time_s(record, name)
 
 
 def _unreadable(file: Path, error: Exception) -> SpecError:
     return SpecError(
-        f"recorded profile {str(file)!r} is not one ({type(error).__name__}: {error}); "
+        f"recorded profile {str(file)!r} is not one ({type(error).__name__}: {' '.join(str(error).split())}); "
         "allowed: a pickle of the authors' LayerBenchmark records and nothing else"
     )

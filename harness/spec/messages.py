@@ -80,6 +80,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(_kind(part) for part in arguments)
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, arguments))
+    if get_origin(annotation) is dict:
+        return "a mapping"
     if get_origin(annotation) is tuple:
         return f"a list ({_kind(arguments[0])})"
     plain = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}

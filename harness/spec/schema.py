@@ -16,10 +16,10 @@ from pydantic import ValidationError, field_validator
 from harness.errors import SpecError
 from harness.results.schema import SCHEMA_VERSION
 from harness.spec.axes import WhatIf, expand_shorthands
+from harness.spec.constraints import Constraints, Rank
 from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
 from harness.spec.sections import (
     Communicator,
-    Constraints,
     Dataset,
     Gate,
     Hardware,
@@ -69,6 +69,7 @@ class Spec(Part):
     measure: Measure
     dataset: Dataset
     constraints: Constraints
+    rank: Rank
     whatif: WhatIf
     gate: Gate
     report: Report

@@ -34,20 +34,24 @@ class Tier(Part):
 class Device(Tier):
     """The IIoT device."""
 
-    slowdown: float = field("times slower than the host; above 1 the agent waits", ge=1, le=1000)
+    slowdown: float = field("times slower than the host or the recording; above 1 the agent waits", ge=1, le=1000)
+    system: str | None = field("name of its recording, e.g. tx2_gpu; null: not recorded", min_length=1, default=None)
 
 
 class Edge(Tier):
     """The edge server."""
 
     endpoint: Literal["multiplexed"] = field("how the edge is asked for a tail")
+    system: str | None = field("name of its recording, e.g. ampere; null: none", min_length=1, default=None)
+    runtime: Literal["tf_eager", "triton"] | None = field("which recording of the edge; null: none", default=None)
 
 
 class Hardware(Part):
     """The two tiers (`conf/hardware`)."""
 
     name: str = field("name of the pair", min_length=1)
-    kind: Literal["local"] = field("where the tiers live")
+    kind: Literal["local", "recorded"] = field("where the tiers live: on this host, or in profiles recorded elsewhere")
+    profiles: str | None = field("folder of recorded profiles; null: none", min_length=1, default=None)
     device: Device
     edge: Edge
 
@@ -60,6 +64,13 @@ class Hardware(Part):
                 f"both tiers would share core {edge.cpu} and slow each other down; give each a cpu of its own"
             )
         return edge
+
+    @field_validator("device")
+    @classmethod
+    def _named(cls, device: Device, info: ValidationInfo) -> Device:
+        if info.data.get("kind") == "recorded" and device.system is None:
+            raise ValueError("a recorded device needs hardware.device.system; allowed: the name of its recording")
+        return device
 
     @property
     def emulated(self) -> bool:
@@ -200,12 +211,6 @@ class Dataset(Part):
     """What the requests carry (`conf/dataset`)."""
 
     name: Literal["photograph"] = field("source of the input pictures")
-
-
-class Constraints(Part):
-    """What the user rules out (`conf/constraints`)."""
-
-    min_split: int = field("least Keras index of the last device layer, the cut; 0: no constraint", ge=0, le=10_000)
 
 
 class Gate(Part):
