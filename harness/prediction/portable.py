@@ -27,7 +27,7 @@ from pydantic import ConfigDict
 
 from harness.errors import SpecError
 from harness.prediction.profile import PROFILE_VERSION, STRICT, Calibration, Profiles, Text, TierProfile
-from harness.prediction.profile_io import check_calibration, check_tier, parse, read, write_whole
+from harness.prediction.profile_io import check_calibration, check_tier, parse, read, timed_layers, write_whole
 from harness.results.schema import Key
 
 
@@ -82,7 +82,7 @@ def import_profiles(path: Path, *, model: str, content: str, transfer_layers: tu
         if (record.model, record.content) != (model, content):
             raise ValueError(f"it holds {record.model} ({record.content}), not {model} ({content})")
         for name in transfer_layers:
-            if any(name not in tier.fingerprint.get("transfer_layers", ()) for tier in (record.device, record.edge)):
+            if any(name not in timed_layers(tier) for tier in (record.device, record.edge)):
                 raise ValueError(f"it has no times of transfer_layer={name}")
     except (ValueError, SpecError) as error:
         why = " ".join(str(error).split())
@@ -100,9 +100,9 @@ def _check(record: ProfileFile) -> None:
     )
     for tier, profile in tiers:
         _check_version(profile.schema_version)
-        check_tier(profile)
         if profile.tier != tier:
             raise ValueError(f"its {tier} is a profile of the {profile.tier}")
+        check_tier(profile)
         said = {"model": record.model, "content": record.content, "host": record.hosts.get(tier)}
         for name, value in said.items():
             if profile.fingerprint.get(name) != value:

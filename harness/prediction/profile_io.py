@@ -170,7 +170,7 @@ def _check_codecs(profile: TierProfile) -> None:
         if any(term not in terms for term in needed):
             raise ValueError(f"codec_ms of {text} lacks {' or '.join(needed)}")
     wanted = [str(Key("edge-only", None, "none", name)) for name in wire.input_formats()]
-    for name in profile.fingerprint.get("transfer_layers", []):
+    for name in timed_layers(profile):
         layer = layers.get(name)
         wanted += [
             str(Key("split", cut.index, name)) for cut in profile.cuts if not layer.infeasible_because(cut.shape)
@@ -178,6 +178,14 @@ def _check_codecs(profile: TierProfile) -> None:
     missing = [text for text in wanted if text not in profile.codec_ms]
     if missing:
         raise ValueError(f"codec_ms lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
+
+
+def timed_layers(profile: TierProfile) -> list[str]:
+    """The transfer layers that a profile says it has timed. Raises ValueError where that is no list of names."""
+    names = profile.fingerprint.get("transfer_layers", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"fingerprint.transfer_layers is {names!r}; allowed: a list of names")
+    return names
 
 
 def check_calibration(record: Calibration) -> None:
