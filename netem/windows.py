@@ -63,39 +63,55 @@ def window_after_silence(
     return np.where(halvings > 0, np.maximum(np.floor(window / 2.0**halvings), restart), window)
 
 
-def window_after_transfer(
-    window_segments: Any, segments: Any, segment_ms: Any, rtt_ms: Any, growth: WindowGrowth
+def slow_start_threshold(
+    segment_ms: Any, rtt_ms: Any, growth: WindowGrowth, *, carried_segments: float = 0.0
 ) -> "NDArray[np.float64]":
-    """Congestion window that a transfer in slow start leaves, nothing having been lost.
+    """Where slow start ends on a connection that has carried something and lost nothing, in segments.
+
+    Reno's never ends. Cubic leaves it by HyStart (hystart_update(), once in a connection): in the first round
+    whose acknowledgements come for more than half the least RTT, when that half has passed. From then on the
+    window grows by one segment for every 20, and each restart after a silence keeps 3/4 of it as the threshold
+    (tcp_current_ssthresh()).
+
+    Args:
+        segment_ms: time of one full segment at the link's rate.
+        rtt_ms: RTT of an empty path.
+        growth: the congestion control.
+        carried_segments: what the connection had carried before its first silence, in transfers that filled it.
+    """
+    import numpy as np
+
+    half_rtt = np.maximum(1.0, np.asarray(rtt_ms) / (2 * np.asarray(segment_ms)))
+    if growth == "reno":
+        return np.full(half_rtt.shape, np.inf)
+    doublings = np.maximum(0.0, np.floor(np.log2(half_rtt / INITIAL_WINDOW_SEGMENTS)) + 1)
+    left_at = INITIAL_WINDOW_SEGMENTS * 2.0**doublings + half_rtt
+    grown = left_at + np.maximum(0.0, carried_segments - left_at) / SEGMENTS_PER_INCREMENT
+    threshold: NDArray[np.float64] = np.maximum(left_at, 0.75 * grown)
+    return threshold
+
+
+def window_after_transfer(window_segments: Any, segments: Any, threshold_segments: Any) -> "NDArray[np.float64]":
+    """Congestion window that a transfer leaves, nothing having been lost.
 
     Slow start adds a segment for each one acknowledged as long as less than twice what was in flight is allowed
-    (tcp_is_cwnd_limited()). Cubic leaves it by HyStart (hystart_update()): in the first round whose acknowledgements
-    come for more than half the least RTT, when that half has passed. The window is then at least the path's
-    bandwidth-delay product and grows by 5 % a round.
+    (tcp_is_cwnd_limited()); past the threshold cubic adds one for every 20.
 
     Args:
         window_segments: with which the transfer began.
         segments: of the transfer.
-        segment_ms: time of one full segment at the link's rate.
-        rtt_ms: RTT of an empty path.
-        growth: the congestion control.
+        threshold_segments: where slow start ends; inf for never.
     """
     import numpy as np
 
     window, sent = np.asarray(window_segments, dtype=np.float64), np.asarray(segments, dtype=np.float64)
     slow_start = np.maximum(window, np.minimum(window + sent, 2 * sent))
-    if growth == "reno":
-        return slow_start
-    half_rtt = np.maximum(1.0, np.asarray(rtt_ms) / (2 * np.asarray(segment_ms)))
-    doublings = np.maximum(0.0, np.floor(np.log2(half_rtt / window)) + 1)
-    exit_window = window * 2.0**doublings + half_rtt
-    acknowledged = exit_window - window
-    after_exit = exit_window + (sent - acknowledged) / SEGMENTS_PER_INCREMENT
-    return np.where(sent > acknowledged, np.maximum(window, after_exit), slow_start)
+    past = window + sent - np.maximum(window, threshold_segments)
+    return np.where(past > 0, window + sent - past * (1 - 1 / SEGMENTS_PER_INCREMENT), slow_start)
 
 
 def restart_window(
-    segments: Any, silence_ms: Any, segment_ms: Any, rtt_ms: Any, growth: WindowGrowth
+    segments: Any, silence_ms: Any, segment_ms: Any, rtt_ms: Any, threshold_segments: Any
 ) -> "NDArray[np.float64]":
     """Window with which a transfer begins that is repeated after the same silence again and again.
 
@@ -104,14 +120,14 @@ def restart_window(
         silence_ms: from the last byte at the receiver to the next transfer's first byte at the sender.
         segment_ms: time of one full segment at the link's rate.
         rtt_ms: RTT of an empty path.
-        growth: the congestion control.
+        threshold_segments: see ``slow_start_threshold``.
     """
     import numpy as np
 
     sent, segment, rtt = (np.asarray(value, dtype=np.float64) for value in (segments, segment_ms, rtt_ms))
     window = np.asarray(float(INITIAL_WINDOW_SEGMENTS))
     for _ in range(_REPETITIONS):
-        left = window_after_transfer(window, sent, segment, rtt, growth)
+        left = window_after_transfer(window, sent, threshold_segments)
         # The sender hands its last segment over one window before it arrives: it waits in the queue.
         last_rtt = np.maximum(rtt + segment, np.minimum(left, sent) * segment)
         silence = np.asarray(silence_ms) + last_rtt - rtt / 2

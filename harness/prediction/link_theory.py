@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 
 from harness.errors import SpecError
 from netem.bbr import startup_arrivals_ms
+from netem.impairments import GilbertElliott, Impairments
 from netem.link import LinkSpec, TcpPolicy
+from netem.spread import jitter_spread_ms, largest_full_pipe_loss, loss_spread_ms
 from netem.theory import HEADER_BYTES, INITIAL_WINDOW_SEGMENTS, mss_bytes, stalls_ms, transfer_ms
-from netem.windows import restart_window
+from netem.windows import WindowGrowth, restart_window, slow_start_threshold
 
 Array: TypeAlias = NDArray[np.float64]
 State = Literal["warm", "idle", "cold", "new"]
@@ -39,7 +41,17 @@ CONNECT_ROUND_TRIPS = 2
 SETTINGS_SEGMENTS = 1
 #: What KServe's message, gRPC's prefix and HTTP/2's frames add to a payload: it decides which round the last
 #: segment goes in. On a new connection header fields travel in full (HPACK, RFC 7541). Counted on the wire.
-FRAMING_BYTES = {"warm": 200, "idle": 200, "cold": 370, "new": 370}
+FRAMING_BYTES = {"warm": 120, "idle": 120, "cold": 370, "new": 370}
+#: A receiver acknowledges every second segment, and receive offload merges some: the odd one out is held back, so
+#: that a flight is often one segment short of twice the last.
+HELD_BACK_SEGMENTS = 1
+#: What opens a connection's window before anything is measured (conf/link: 5 transfers of 800 kB).
+WARMUP_BYTES = 4_000_000
+
+#: Share of the RTT beyond which RACK takes a late segment for a lost one (RFC 8985, 6.2).
+REORDERING_WINDOW = 0.25
+#: Expected losses in one request beyond which they are no longer repaired one at a time.
+MOST_LOSSES = 0.5
 
 _PREDICTABLE = ("cubic", "reno", "bbr")
 
@@ -118,7 +130,7 @@ def uplink_ms(
         window = window_segments(link, sizes, state=state)
         return warm + connect + _paced_ms(segments, _segment_ms(link), link.rtt_ms, int(window.flat[0]))
     window = window_segments(link, sizes, state=state, silence_ms=silence_ms)
-    return warm + connect + stalls_ms(segments, _segment_ms(link), link.rtt_ms, window)
+    return warm + connect + stalls_ms(segments + HELD_BACK_SEGMENTS, _segment_ms(link), link.rtt_ms, window)
 
 
 def window_segments(
@@ -140,8 +152,11 @@ def window_segments(
         return np.full(sizes.shape, float(INITIAL_WINDOW_SEGMENTS - taken))
     if silence_ms is None:
         raise SpecError("an idle connection without its silence: give silence_ms, in ms, or the state warm or cold")
-    growth: Literal["cubic", "reno"] = "reno" if control == "reno" else "cubic"
-    return restart_window(_segments(link, sizes, state), silence_ms, _segment_ms(link), link.rtt_ms, growth)
+    growth: WindowGrowth = "reno" if control == "reno" else "cubic"
+    carried = WARMUP_BYTES / mss_bytes(link.mtu)
+    segment_ms = _segment_ms(link)
+    threshold = slow_start_threshold(segment_ms, link.rtt_ms, growth, carried_segments=carried)
+    return restart_window(_segments(link, sizes, state), silence_ms, segment_ms, link.rtt_ms, threshold)
 
 
 @overload
@@ -171,6 +186,64 @@ def request_ms(
     """Both ways together: what `network_measured_ms` is held against, without any fitted constant."""
     up = uplink_ms(link, np.array([payload_bytes]), state=state, silence_ms=silence_ms)
     return float(up[0]) + downlink_ms(link, response_bytes)
+
+
+def spread_ms(link: LinkSpec, payload_bytes: Array, response_bytes: float = 0.0) -> tuple[Array, Array]:
+    """What jitter and random loss add to a warm request: shift of its mean and its standard deviation, ms.
+
+    Both have the shape of `payload_bytes`; both are 0 on a plain link. Uplink and downlink together.
+
+    Raises:
+        SpecError: what cannot be predicted: bursty loss, reordering, duplicates, correlated jitter; jitter that
+            RACK takes for loss; loss at which the window no longer fills the pipe, or comes several times a request.
+    """
+    sizes = np.asarray(payload_bytes, dtype=np.float64)
+    shift, variance = np.zeros(sizes.shape), np.zeros(sizes.shape)
+    ways: list[tuple[str, Impairments, Any, float, float]] = [
+        ("up", link.impairments_up, sizes, link.rate_up_mbps, link.delay_up_ms),
+        ("down", link.impairments_down, np.full(sizes.shape, response_bytes), link.rate_down_mbps, link.delay_down_ms),
+    ]
+    for way, impairments, carried, rate_mbps, delay_ms in ways:
+        if impairments.none:
+            continue
+        segments = np.maximum(1.0, np.ceil(carried / mss_bytes(link.mtu)))
+        segment_ms = (mss_bytes(link.mtu) + HEADER_BYTES) * 8 / (rate_mbps * 1e3)
+        loss = impairments.loss_rate + impairments.corrupt  # TCP's checksum drops what was corrupted
+        _require_predictable(link, way, impairments, loss, segment_ms, float(segments.max()))
+        for mean, deviation in (
+            jitter_spread_ms(segments.ravel(), segment_ms, delay_ms, impairments),
+            loss_spread_ms(segments.ravel(), segment_ms, link.rtt_ms, loss),
+        ):
+            shift += mean.reshape(sizes.shape)
+            variance += deviation.reshape(sizes.shape) ** 2
+    return shift, np.sqrt(variance)
+
+
+def _require_predictable(
+    link: LinkSpec, way: str, impairments: Impairments, loss: float, segment_ms: float, segments: float
+) -> None:
+    """Raise SpecError for what `spread_ms` has no sound formula for."""
+    for name in ("reorder", "duplicate", "jitter_correlation"):
+        if getattr(impairments, name):
+            raise SpecError(f"a link with {name} {way} cannot be predicted; allowed: jitter, random loss, corrupt")
+    if isinstance(impairments.loss, GilbertElliott):
+        raise SpecError(f"bursty (Gilbert-Elliott) loss {way} cannot be predicted; allowed: a single probability")
+    if 2 * impairments.jitter_ms > REORDERING_WINDOW * link.rtt_ms:
+        raise SpecError(
+            f"jitter of {impairments.jitter_ms:g} ms {way} on a round trip of {link.rtt_ms:g} ms cannot be predicted: "
+            f"TCP takes late segments for lost ones; allowed: up to {REORDERING_WINDOW * link.rtt_ms / 2:g} ms"
+        )
+    most = largest_full_pipe_loss(segment_ms, link.rtt_ms)
+    if link.tcp.congestion_control != "bbr" and loss > most:
+        raise SpecError(
+            f"loss of {loss:g} {way} cannot be predicted: {link.tcp.congestion_control} no longer fills the link "
+            f"(sqrt(1.5 / p) segments a round trip, Mathis et al. 1997); allowed: up to {most:.2g}, or bbr"
+        )
+    if loss * segments > MOST_LOSSES:
+        raise SpecError(
+            f"loss of {loss:g} {way} cannot be predicted: {loss * segments:.2g} losses in a request of {segments:.0f} "
+            f"segments; allowed: up to {MOST_LOSSES:g} a request"
+        )
 
 
 def _stays_warm(link: Link, state: State) -> bool:
