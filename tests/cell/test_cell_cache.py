@@ -67,6 +67,62 @@ def test_what_a_profile_depends_on_is_part_of_its_name(tmp_path: Path, override:
     assert other.calibration() is None
 
 
+@pytest.mark.parametrize(
+    ("override", "tier"), [("hardware.edge.threads=2", "device"), ("hardware.device.threads=2", "edge")]
+)
+def test_a_tier_s_profile_is_found_whatever_its_partner(tmp_path: Path, override: str, tier: str) -> None:
+    profiles = kept(cache(tmp_path))
+    other = cache(tmp_path, override)
+    assert other.kept() == {tier: getattr(profiles, tier)}
+    assert other.tiers() is None
+
+
+def test_a_file_under_another_s_name_is_refused(tmp_path: Path) -> None:
+    own, other = cache(tmp_path), cache(tmp_path, "model=mobilenetv2")
+    kept(own)
+    for tier, path in own.paths.items():
+        path.rename(other.paths[tier])
+    with pytest.raises(SpecError, match="belongs to model 'densenet169', not 'mobilenetv2'"):
+        other.tiers()
+
+
+def test_what_is_exported_predicts_elsewhere_without_a_cache(tmp_path: Path) -> None:
+    file = tmp_path / "carried" / "densenet169.json"
+    home = cache(tmp_path / "home", f"profile.export={file}")
+    home.export(kept(home))
+    away = cache(tmp_path / "away", f"profile.file={file}", "mode=predict", "bandwidth=10")
+    assert away.require() == home.profiles()
+    assert away.tiers() == home.tiers()
+    assert not (tmp_path / "away").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("mode=predict", "profile.file=missing.json"), "No such file"),
+        (("mode=predict", "profile.file={file}", "model=vgg16"), "holds densenet169"),
+        (("mode=predict", "profile.file={file}", "seed=1"), "random0"),
+        (("mode=validate", "profile.file={file}"), "mode=validate measures profiles of its own"),
+        (("mode=predict", "profile.export={folder}"), "is a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, overrides: tuple[str, ...], words: str
+) -> None:
+    file = tmp_path / "densenet169.json"
+    home = cache(tmp_path / "home", f"profile.export={file}")
+    home.export(kept(home))
+    with pytest.raises(SpecError, match=words) as caught:
+        cache(tmp_path, *(text.format(file=file, folder=tmp_path) for text in overrides)).require()
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_exported_unless_asked(tmp_path: Path) -> None:
+    home = cache(tmp_path / "home")
+    home.export(kept(home))
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_without_a_profile_the_user_is_told_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         cache(tmp_path).require()
