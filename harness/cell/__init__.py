@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell.cache import ProfileCache
+from harness.cell.evidence import FROM_OTHERS, gather
 from harness.cell.forecasting import forecast
 from harness.results.records import CellWriter
 from harness.spec import Spec
@@ -40,7 +41,7 @@ def check(spec: Spec) -> None:
     link_spec(spec)
     wire.require_for_split(spec.wire_format.name)
     cache = ProfileCache(spec)
-    if spec.mode == "predict":
+    if spec.mode == "predict" and spec.predictor.name != FROM_OTHERS:
         cache.require()
     tiers = cache.tiers()
     if tiers is not None and not isinstance(spec.measure.splits, str):
@@ -62,7 +63,7 @@ def _profile(spec: Spec, folder: Path) -> None:
     with CellWriter(folder) as writer, Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
         loaded = _load(bed, steps)
         _probe(bed, steps, writer)
-        rows = forecast(spec, CellRunner(spec, bed, loaded, steps).profiles(), bed.link)
+        rows = forecast(spec, gather(spec, CellRunner(spec, bed, loaded, steps).profiles()), bed.link)
         writer.splits(rows)
         writer.summary({**headline(spec), "verdict": None})
     _show_forecast(spec, rows)
@@ -82,7 +83,7 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             probed, environment = _probe(bed, steps, writer)
             runner = CellRunner(spec, bed, loaded, steps)
             profiles = runner.profiles()
-            rows = forecast(spec, profiles, bed.link)
+            rows = forecast(spec, gather(spec, profiles), bed.link)
             writer.splits(rows)  # written down before anything is measured
             steps.pause()
             _show_forecast(spec, rows)

@@ -8,7 +8,6 @@ from harness.prediction import predictors
 from harness.prediction.candidates import enumerate_rows
 from harness.prediction.predictors import Evidence, Model
 from harness.prediction.predictors.paper import equations
-from harness.prediction.profile import Profiles
 from harness.prediction.selection import RANKED
 from harness.results.schema import Key, Row
 from harness.spec import Spec
@@ -21,21 +20,21 @@ def ranked_layers(spec: Spec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*RANKED, spec.transfer_layer.name)))
 
 
-def forecast(spec: Spec, profiles: Profiles, link: LinkSpec) -> list[Row]:
+def forecast(spec: Spec, evidence: Evidence, link: LinkSpec) -> list[Row]:
     """Every candidate with its `forecast_ms`, its terms, and what the paper's equations say.
 
     Args:
-        profiles: made at any time, over any link.
+        evidence: from profiles made at any time, over any link.
         link: the one to predict for.
     """
     rows = enumerate_rows(
-        profiles.device,
+        evidence.model,
         transfer_layers=ranked_layers(spec),
         wire_format=spec.wire_format.name,
         min_split=spec.constraints.min_split,
     )
-    evidence = Evidence(profiles)
-    _fill_paper(rows, evidence, link, spec)
+    if evidence.profiles is not None:
+        _fill_paper(rows, evidence, link, spec)
     fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "forecast_ms")
     return rows
 
@@ -46,7 +45,7 @@ def _fill_paper(rows: Sequence[Row], evidence: Evidence, link: LinkSpec, spec: S
     theirs = predictors.fit("paper", evidence).predict(link, rows, slowdown=pace).predictions()
     solved = equations(theirs)
     eager = {}
-    if evidence.profiles.device.eager_scission_block_ms:
+    if evidence.profiled().device.eager_scission_block_ms:
         eager = predictors.fit("paper_eager", evidence).predict(link, rows, slowdown=pace).predictions()
     for row in rows:
         if row.key in theirs:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell import history
+from harness.cell.evidence import gather
 from harness.cell.forecasting import fill
 from harness.cell.verdict import Case, find
 from harness.prediction import drift, predictors
@@ -75,7 +76,7 @@ def validate(
     observed = drift.between(profiles.calibration, measured.calibration)
     if observed is not None:
         history.append(spec, observed)
-    evidence = predictors.Evidence(profiles, measured.calibration)
+    evidence = replace(gather(spec, profiles), calibration=measured.calibration)
     fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "predicted_ms")
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
     summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from harness.cell import history
 from harness.cell.cache import ProfileCache
+from harness.cell.evidence import FROM_OTHERS, gather
 from harness.cell.forecasting import fill, forecast
 from harness.cell.outcome import headline, title
 from harness.errors import SpecError
-from harness.prediction import drift, predictors
+from harness.prediction import predictors
 from harness.prediction.predictors import Model
 from harness.prediction.whatif import Axes, winners
 from harness.report import console
@@ -28,18 +29,20 @@ def predict(spec: Spec, folder: Path) -> None:
         SpecError: a predictor lacks what it needs, or no candidate is feasible where a grid is asked for.
     """
     cache = ProfileCache(spec)
-    profiles = cache.require()
-    cache.export(profiles)
+    profiles = cache.profiles() if spec.predictor.name == FROM_OTHERS else cache.require()
+    if profiles is not None:
+        cache.export(profiles)
+    evidence = gather(spec, profiles, drifted=True)
     link = link_spec(spec)
-    rows = forecast(spec, profiles, link)
-    observed = history.observed(spec)
-    drift_error = drift.relative_error(observed)
-    evidence = predictors.Evidence(profiles, drift_error=drift_error or 0.0)
+    rows = forecast(spec, evidence, link)
     model = predictors.fit(spec.predictor.name, evidence)
     fill(rows, model, link, spec, "predicted_ms")
     summary = summarise(rows, [], min_split=spec.constraints.min_split) | headline(spec) | {"verdict": None}
     # Without enough comparisons on this host the intervals leave drift out, and say so.
-    summary |= {"drift_observations": len(observed), "drift_error": drift_error}
+    summary |= {
+        "drift_observations": len(history.observed(spec)),
+        "drift_error": evidence.drift_error or None,
+    }
     with CellWriter(folder) as writer:
         writer.splits(rows)
         if spec.whatif.asked:
@@ -58,9 +61,10 @@ def _explore(spec: Spec, model: Model, rows: list[Row], link: LinkSpec, folder: 
         spec.whatif.slowdown or (spec.hardware.device.slowdown,),
     )
     try:
-        found = winners(model, rows, axes, link)
+        competing = [row for row in rows if spec.whatif.baselines or row.key.split is not None]
+        found = winners(model, competing, axes, link)
     except ValueError as error:
         raise SpecError(f"whatif: {error}") from error
     whatif.write_csv(found, folder)
-    whatif.draw(found, title(spec), folder, spec.report.formats, spec.report.dpi)
+    whatif.draw(found, f"{spec.model.name} on {spec.hardware.name}", folder, spec.report.formats, spec.report.dpi)
     return {"points": int(found.best.size), "winners": {str(key): share for key, share in found.shares().items()}}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.prediction.profile import TierProfile
+from harness.prediction.profile import ModelFeatures, TierProfile
 from harness.results.schema import Key, Row
 from harness.transfer import layers, wire
 
 
 def enumerate_rows(
-    profile: TierProfile, *, transfer_layers: Sequence[str], wire_format: str, min_split: int
+    profile: TierProfile | ModelFeatures, *, transfer_layers: Sequence[str], wire_format: str, min_split: int
 ) -> list[Row]:
     """One row per candidate and encoding, in the order of `splits.csv`.
 
     Args:
-        profile: of either tier; it knows the cuts.
+        profile: of either tier, or the model's features: it knows the cuts.
         transfer_layers: ranked at every cut.
         wire_format: of every split.
         min_split: cuts below it break the user's privacy constraint (paper, Section 4.2): not feasible.

@@ -56,6 +56,7 @@ class WhatIf(Part):
     bandwidth: _axis(0, 10_000, above=True) = field("uplink rates", "Mbit/s")  # type: ignore[valid-type]
     latency: _axis(0, 10_000) = field("round-trip times", "ms")  # type: ignore[valid-type]
     slowdown: _axis(1, 1000) = field("paces of the device")  # type: ignore[valid-type]
+    baselines: bool = field("false: splits alone compete, without device-only and edge-only")
 
     @property
     def asked(self) -> bool:

@@ -77,7 +77,7 @@ def headers_and_fixed_costs_dropped(setting: Setting) -> Planted:
     up, down = (
         min(link_rate_mbps(rate, mss=mss), RATE_MBPS_RANGE[1]) for rate in (link.rate_up_mbps, link.rate_down_mbps)
     )
-    known = setting.evidence.calibration or setting.evidence.profiles.calibration
+    known = setting.evidence.calibration or setting.evidence.profiled().calibration
     bare = replace(
         known,
         echoes={size: terms | {"uplink_excess": 0.0} for size, terms in known.echoes.items()},
@@ -100,7 +100,7 @@ def triton_queue_dropped(setting: Setting) -> Planted:
 
 def largest_device_block_x10(setting: Setting) -> Planted:
     """The device's longest block ten times slower, in every head that holds it."""
-    profile = setting.evidence.profiles.device
+    profile = setting.evidence.profiled().device
     block, more_ms = _largest(profile)
     planted = _predicted(setting)
     slower = {
@@ -112,7 +112,7 @@ def largest_device_block_x10(setting: Setting) -> Planted:
 
 def largest_edge_block_x10(setting: Setting) -> Planted:
     """The edge's longest block ten times slower, in every tail that holds it."""
-    profile = setting.evidence.profiles.edge
+    profile = setting.evidence.profiled().edge
     block, more_ms = _largest(profile)
     planted = _predicted(setting)
     slower = {

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from harness.errors import SpecError
 from harness.prediction.link_theory import Array, Link
-from harness.prediction.profile import Calibration, Profiles
+from harness.prediction.profile import Calibration, ModelFeatures, Profiles, TierProfile
 from harness.results.schema import TERMS, Key, Row
 from harness.transfer.registry import Registry
 
@@ -43,11 +44,30 @@ class Evidence:
     profiles: of both tiers, with the calibration that came with them.
     calibration: a fresher one (anchors interleaved with the measured requests); None: the profiles' own.
     drift_error: by how much the host's speed may have changed since then, relative, with 95 % confidence.
+    features: what the model's layers are; None where nobody looked.
+    others: profiles of other models on the same pair of tiers.
     """
 
-    profiles: Profiles
+    profiles: Profiles | None
     calibration: Calibration | None = None
     drift_error: float = 0.0
+    features: ModelFeatures | None = None
+    others: Sequence[Profiles] = ()
+
+    @property
+    def model(self) -> TierProfile | ModelFeatures:
+        """Whatever knows the model's cuts. Raises SpecError where nothing does."""
+        if self.profiles is not None:
+            return self.profiles.device
+        if self.features is not None:
+            return self.features
+        raise SpecError("neither a profile of the model nor its features are at hand; make them with mode=profile")
+
+    def profiled(self) -> Profiles:
+        """The profiles. Raises SpecError where the model has none."""
+        if self.profiles is None:
+            raise SpecError("this predictor needs a profile of the model; make one with mode=profile")
+        return self.profiles
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Calibrated(Predictor):
     name = "calibrated"
 
     def fit(self, evidence: Evidence) -> Model:
-        return CalibratedModel(fit(evidence.profiles, evidence.calibration), evidence.drift_error)
+        return CalibratedModel(fit(evidence.profiled(), evidence.calibration), evidence.drift_error)
 
 
 class CalibratedModel(Model):

@@ -37,7 +37,7 @@ class Paper(Predictor):
     execution: ClassVar[str] = "compiled"
 
     def fit(self, evidence: Evidence) -> Model:
-        return PaperModel(evidence.profiles, self.execution)
+        return PaperModel(evidence.profiled(), self.execution)
 
 
 class PaperEager(Paper):
@@ -47,7 +47,7 @@ class PaperEager(Paper):
     execution: ClassVar[str] = "eager"
 
     def fit(self, evidence: Evidence) -> Model:
-        if not evidence.profiles.device.eager_scission_block_ms:
+        if not evidence.profiled().device.eager_scission_block_ms:
             raise SpecError(
                 "predictor=paper_eager: the profile has no eager block times; allowed: profiles made with "
                 "profile.eager_rounds of 1 or more; make one with mode=profile profile.refresh=true"
