@@ -88,6 +88,6 @@ def loss_spread_ms(segments: Any, segment_ms: float, rtt_ms: float, loss: float)
     return mean[place], np.sqrt(np.maximum(0.0, square[place] - mean[place] ** 2))
 
 
-def largest_full_pipe_loss(segment_ms: float, rtt_ms: float) -> float:
-    """The loss up to which a loss-based congestion control keeps the pipe full: sqrt(1.5 / p) s >= RTT."""
-    return PIPE_FACTOR * (segment_ms / (rtt_ms + segment_ms)) ** 2
+def largest_loss(segments: float, segment_ms: float, rtt_ms: float) -> float:
+    """The loss up to which a loss-based window holds a message, or fills the pipe: sqrt(1.5 / p) segments or more."""
+    return PIPE_FACTOR / min(segments, rtt_ms / segment_ms + 1) ** 2

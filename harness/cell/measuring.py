@@ -127,7 +127,8 @@ class CellRunner:
             best=predicted_best(rows, spec),
             anchors=anchors,
         )
-        requests = [measure(key) for key in keys] + self._calibrating(anchors)
+        found = spec.measure.connection, spec.measure.pause_ms
+        requests = [measure(key, *found) for key in keys] + self._calibrating(anchors)
         self._prepare([*keys, *anchors], "compiling heads and tails")
         self._warm(requests, spec.measure.warmup)
         samples: list[Sample] = []

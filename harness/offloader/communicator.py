@@ -45,14 +45,7 @@ class Communicator:
         self.url = url
         self._endpoint = endpoint
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(
-            url,
-            options=[
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.enable_http_proxy", 0),
-            ],
-        )
+        self._channel = _channel(url)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._infer = self._channel.unary_unary(_INFER)
 
@@ -90,28 +83,51 @@ class Communicator:
 
     def send(self, message: bytes, timeout_s: float | None = None) -> Reply:
         """Hand an encoded request to gRPC and wait for the parsed answer. Raises EdgeError."""
-        answer = self._call(message, timeout_s)
-        result = InferResult(service_pb2.ModelInferResponse.FromString(answer))
-        output, times = result.as_numpy("OUTPUT"), result.as_numpy("TIMES")
-        return Reply(output, tuple(int(t) for t in times), time.monotonic_ns(), len(answer))
+        return _reply(self._call(self._infer, message, timeout_s))
+
+    def send_anew(self, message: bytes, timeout_s: float | None = None) -> Reply:
+        """The same on a connection of its own, which is made for this request and closed after it."""
+        with _channel(self.url) as channel:
+            return _reply(self._call(channel.unary_unary(_INFER), message, timeout_s))
 
     def control(self, verb: str, arguments: dict[str, Any], timeout_s: float = 600.0) -> Any:
         """A request of ours to our own edge model that is no inference: load, prepare, time, describe."""
         message = self.encode(json.dumps(arguments).encode(), {"verb": verb}, "")
-        result = InferResult(service_pb2.ModelInferResponse.FromString(self._call(message, timeout_s)))
+        result = InferResult(service_pb2.ModelInferResponse.FromString(self._call(self._infer, message, timeout_s)))
         return json.loads(result.as_numpy("REPLY").tobytes())
 
     def close(self) -> None:
         self._channel.close()
 
-    def _call(self, message: bytes, timeout_s: float | None) -> bytes:
+    def _call(self, infer: grpc.UnaryUnaryMultiCallable, message: bytes, timeout_s: float | None) -> bytes:
         try:
-            answer: bytes = self._infer(message, timeout=timeout_s or self._timeout_s)
+            answer: bytes = infer(message, timeout=timeout_s or self._timeout_s)
         except grpc.RpcError as error:
             raise EdgeError(
                 f"a request to the edge at {self.url} failed: {error.code().name}: {_one_line(error.details())}"
             ) from error
         return answer
+
+
+def _channel(url: str) -> grpc.Channel:
+    return grpc.insecure_channel(
+        url,
+        options=[
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.enable_http_proxy", 0),
+            # Channels to one address would share a connection, and a new one would not be new.
+            ("grpc.use_local_subchannel_pool", 1),
+            # Its pings would break a silence on the uplink; what they size, the window for responses, is never full.
+            ("grpc.http2.bdp_probe", 0),
+        ],
+    )
+
+
+def _reply(answer: bytes) -> Reply:
+    result = InferResult(service_pb2.ModelInferResponse.FromString(answer))
+    output, times = result.as_numpy("OUTPUT"), result.as_numpy("TIMES")
+    return Reply(output, tuple(int(t) for t in times), time.monotonic_ns(), len(answer))
 
 
 def _one_line(details: object) -> str:

@@ -65,12 +65,13 @@ class DeviceRuntime:
         self._input = tier.tensor(tier.input)
 
     def run(self, request: Mapping[str, Any]) -> Observation:
-        """Run one planned request: {kind, name, order, request_id, paced, idle_ms}.
+        """Run one planned request: {kind, name, order, request_id, paced, idle_ms, connection, pause_ms}.
 
         It starts after `idle_ms` of idleness, so that what the last request left behind (acknowledgements, a
-        trace file) is done.
+        trace file) is done, and `pause_ms` of silence more. `connection` is `warm` (this device's own, open one) or
+        `new`: made for this request, after its serialisation, and closed behind it.
         """
-        time.sleep(request["idle_ms"] / 1e3)
+        time.sleep((request["idle_ms"] + request["pause_ms"]) / 1e3)
         pace = Pace(self._factor if request["paced"] else 1.0)
         kind, name = str(request["kind"]), str(request["name"])
         if kind == "echo":
@@ -119,7 +120,7 @@ class DeviceRuntime:
         if not send:
             parameters = self._endpoint.parameters(key) | {"verb": "anchor"}
             message = self._communicator.encode(b"\0", parameters, request["request_id"])
-        reply = self._communicator.send(message)
+        reply = self._send(request, message)
         marks = (started_ns, head_ns, shrunk_ns, handed_ns)
         return _observation(request, marks, reply, reply.output)
 
@@ -128,9 +129,14 @@ class DeviceRuntime:
         started_ns = time.monotonic_ns()
         message = self._communicator.encode(payload, {"verb": "echo"}, request["request_id"])
         handed_ns = time.monotonic_ns()
-        reply = self._communicator.send(message)
+        reply = self._send(request, message)
         marks = (started_ns, started_ns, started_ns, handed_ns)
         return _observation(request, marks, reply, reply.output)
+
+    def _send(self, request: Mapping[str, Any], message: bytes) -> Reply:
+        if request["connection"] == "new":
+            return self._communicator.send_anew(message)
+        return self._communicator.send(message)
 
 
 def device_call(tier: Tier, work: Work, communicator: Communicator, execution: str) -> Callable[[], list[int]]:

@@ -20,10 +20,21 @@ ECHO_IDLE_MS = 100.0
 
 @dataclass(frozen=True)
 class Request:
-    """One planned request: `measure` or `anchor` with a candidate's key, or `echo` with payload bytes."""
+    """One planned request: `measure` or `anchor` with a candidate's key, or `echo` with payload bytes.
+
+    connection: what it finds: `warm`, the open one; `new`, none yet; `idle`, the open one after `pause_ms` of silence.
+    """
 
     kind: str
     name: str
+    connection: str = "warm"
+    pause_ms: float = 0.0
+
+    @property
+    def rehearsed(self) -> bool:
+        """Whether it runs once more, unmeasured, after a silence of its own: what window a silence leaves depends
+        on what was sent before it, so an idle request follows its like and not whatever came last."""
+        return self.connection == "idle" and self.name != str(Key("device-only"))
 
 
 class Agent(Protocol):
@@ -40,16 +51,16 @@ class ServerTrace(Protocol):
     def discard(self) -> None: ...
 
 
-def measure(key: Key) -> Request:
-    return Request("measure", str(key))
+def measure(key: Key, connection: str = "warm", pause_ms: float = 0.0) -> Request:
+    return Request("measure", str(key), connection, pause_ms if connection == "idle" else 0.0)
 
 
 def anchor(key: Key) -> Request:
     return Request("anchor", str(key))
 
 
-def echo(payload_bytes: int) -> Request:
-    return Request("echo", str(payload_bytes))
+def echo(payload_bytes: int, connection: str = "warm", pause_ms: float = 0.0) -> Request:
+    return Request("echo", str(payload_bytes), connection, pause_ms if connection == "idle" else 0.0)
 
 
 class Runner:
@@ -63,8 +74,9 @@ class Runner:
         self.response_bytes = 0  # of the last echo's answer, which weighs what an inference's does
 
     def warm(self, requests: Sequence[Request], *, paced: bool = False) -> None:
-        """Run requests once and forget what they took: first calls compile, fill caches, open windows."""
-        planned = [self._planned(request, paced=paced) for request in requests]
+        """Run requests once, on the open connection, and forget what they took: first calls compile, fill caches,
+        open windows."""
+        planned = [self._planned(Request(request.kind, request.name), paced=paced) for request in requests]
         for _ in self._agent.run(planned, self._timeout_s):
             pass
         self._trace.discard()
@@ -78,17 +90,22 @@ class Runner:
             DeviceError, EdgeError: a request failed, or the device answered fewer than were planned.
         """
         shuffler = random.Random(seed)
-        plan: list[Request] = []
+        plan: list[tuple[Request, bool]] = []
         for _ in range(count):
             block = list(requests)
             shuffler.shuffle(block)
-            plan += block
-        planned = [self._planned(request, paced=paced) for request in plan]
+            for request in block:
+                plan += [(request, False)] * request.rehearsed + [(request, True)]
+        planned = [self._planned(request, paced=paced) for request, _ in plan]
         answered = 0
-        for request, answer in zip(plan, self._agent.run(planned, self._timeout_s), strict=False):
+        longest_pause_s = max((request.pause_ms for request in requests), default=0.0) / 1e3
+        answers = self._agent.run(planned, self._timeout_s + longest_pause_s)
+        for (request, counts), answer in zip(plan, answers, strict=False):
             observation = Observation.from_dict(answer)
             server = self._trace.times(observation.request_id) if observation.sent else None
             answered += 1
+            if not counts:
+                continue
             if request.kind == "echo":
                 self.response_bytes = observation.response_bytes
             yield request, sample_of(observation, server)
@@ -104,4 +121,6 @@ class Runner:
             "request_id": f"{request.kind}-{order}",
             "paced": paced,
             "idle_ms": ECHO_IDLE_MS if request.kind == "echo" else IDLE_MS,
+            "connection": "new" if request.connection == "new" else "warm",
+            "pause_ms": request.pause_ms,
         }

@@ -28,7 +28,7 @@ from harness.errors import SpecError
 from netem.bbr import startup_arrivals_ms
 from netem.impairments import GilbertElliott, Impairments
 from netem.link import LinkSpec, TcpPolicy
-from netem.spread import jitter_spread_ms, largest_full_pipe_loss, loss_spread_ms
+from netem.spread import jitter_spread_ms, largest_loss, loss_spread_ms
 from netem.theory import HEADER_BYTES, INITIAL_WINDOW_SEGMENTS, mss_bytes, stalls_ms, transfer_ms
 from netem.windows import WindowGrowth, restart_window, slow_start_threshold
 
@@ -233,7 +233,7 @@ def _require_predictable(
             f"jitter of {impairments.jitter_ms:g} ms {way} on a round trip of {link.rtt_ms:g} ms cannot be predicted: "
             f"TCP takes late segments for lost ones; allowed: up to {REORDERING_WINDOW * link.rtt_ms / 2:g} ms"
         )
-    most = largest_full_pipe_loss(segment_ms, link.rtt_ms)
+    most = largest_loss(segments, segment_ms, link.rtt_ms)
     if link.tcp.congestion_control != "bbr" and loss > most:
         raise SpecError(
             f"loss of {loss:g} {way} cannot be predicted: {link.tcp.congestion_control} no longer fills the link "

@@ -196,6 +196,10 @@ class Measure(Part):
     )
     baselines: bool = field("also measure device-only and edge-only")
     timeout_s: float = field("longest wait for one request", "s", gt=0, le=3600)
+    connection: Literal["warm", "new", "idle"] = field(
+        "what a request finds: the open connection, none, or one that has been silent for `pause_ms`"
+    )
+    pause_ms: float = field("that silence; used by connection=idle alone", "ms", gt=0, le=60_000)
 
     @field_validator("transfer_layers")
     @classmethod
