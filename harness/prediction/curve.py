@@ -16,6 +16,14 @@ _STUDENT_T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2
 _NORMAL95 = 1.96
 
 
+#: Anchors that a trend and a walk can be told apart from.
+_FEWEST = 4
+#: No anchor is known better than this (relative); without any noise the walk would have to explain everything.
+_LEAST_NOISE = 1e-3
+#: Keeps the covariance invertible where two anchors fall together, ms^2.
+_JITTER = 1e-12
+
+
 @dataclass(frozen=True)
 class Curve:
     """Time in ms by cut index, and half the 95 % interval of what interpolation may be off by, in ms likewise."""
@@ -24,15 +32,17 @@ class Curve:
     error_ms: dict[int, float]
 
 
-def through_anchors(profile: TierProfile, anchors: dict[int, float], *, reverse: bool) -> Curve:
+def through_anchors(profile: TierProfile, anchors: dict[int, float], noise: float, *, reverse: bool) -> Curve:
     """Times of all heads (or, with `reverse`, tails) from the measured ones.
 
-    Between anchors, time grows with the sum of the fine blocks, each less what a call of its own costs. Before
-    the first anchor it starts at the cost of a call; beyond the last the nearest stretch goes on.
+    Time grows with the sum of the fine blocks, each less what a call of its own costs. What that sum misses adds up
+    along the network like a random walk, and the anchors pin it down as well as they were measured: universal
+    kriging with a linear trend (Cressie, Statistics for Spatial Data, 1993, ch. 3.4) on a Brownian walk.
 
     Args:
         profile: of the tier.
         anchors: measured time in ms by cut index; a head at the last layer, or a tail at 0, is the whole model.
+        noise: relative standard error of an anchor's time.
     """
     whole = anchors.get(0 if reverse else profile.last)
     work_ms, call_ms = without_calls(np.asarray(profile.block_ms), whole)
@@ -41,10 +51,10 @@ def through_anchors(profile: TierProfile, anchors: dict[int, float], *, reverse:
     at = (cumulative[-1] - cumulative) if reverse else cumulative
     x_of = dict(zip(indices, at, strict=True))
     points = sorted((float(x_of[index]), ms) for index, ms in anchors.items() if index in x_of)
-    if points[0][0] > 0.0:
+    if len(points) < _FEWEST:
         points.insert(0, (0.0, call_ms))  # no layers at all still cost a call
     x, y = (np.array(column) for column in zip(*points, strict=True))
-    times, errors = line_through(at, x, y), _bridge_error_ms(at, x, y)
+    times, errors = _krige(at, x, y, np.maximum(noise, _LEAST_NOISE) * y) if len(x) >= _FEWEST else _line(at, x, y)
     return Curve(
         {index: float(ms) for index, ms in zip(indices, times, strict=True)},
         {index: float(ms) for index, ms in zip(indices, errors, strict=True)},
@@ -69,38 +79,72 @@ def without_calls(block_ms: Array, whole_ms: float | None) -> tuple[Array, float
     return np.maximum(block_ms - high, block_ms / 10), high
 
 
-def line_through(at: Array, x: Array, y: Array) -> Array:
-    """Piecewise linear through the points; beyond the last one its stretch goes on. Never below 0."""
-    inside = np.interp(at, x, y)
-    if len(x) < 2:
-        return np.maximum(inside, 0.0)
-    last = (y[-1] - y[-2]) / max(x[-1] - x[-2], 1e-9)
-    return np.maximum(np.where(at > x[-1], y[-1] + last * (at - x[-1]), inside), 0.0)
-
-
 def student_t95(degrees: int) -> float:
     """Two-sided 95 % quantile of Student's t for 1 or more degrees of freedom; the normal's beyond the table."""
     return _STUDENT_T95[degrees - 1] if degrees <= len(_STUDENT_T95) else _NORMAL95
 
 
-def _bridge_error_ms(at: Array, x: Array, y: Array) -> Array:
-    """Half the 95 % interval of the curve at `at`, from leaving each inner anchor out in turn.
+def _line(at: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """Through the points, on beyond the last, never below 0; too few of them to say how sure."""
+    last = (y[-1] - y[-2]) / max(x[-1] - x[-2], 1e-9) if len(x) > 1 else 0.0
+    times = np.where(at > x[-1], y[-1] + last * (at - x[-1]), np.interp(at, x, y))
+    return np.maximum(times, 0.0), np.zeros_like(at)
 
-    What a sum of blocks misses adds up along the network like a random walk, which the anchors pin down: between
-    two of them, a and b ms away, it is a Brownian bridge of variance s^2 a b / (a + b); beyond the last, a free
-    walk of variance s^2 a. An anchor left out shows one such bridge, hence s. So few of them need Student's t.
+
+def _krige(at: Array, x: Array, y: Array, noise_ms: Array) -> tuple[Array, Array]:
+    """Best linear unbiased prediction at `at`, never falling with x, and half its 95 % interval.
+
+    The walk's variance is the one that makes the anchors most likely (restricted likelihood, over a grid).
     """
-    missed, bridges = [], []
-    for i in range(1, len(x) - 1):
-        left, right = x[i] - x[i - 1], x[i + 1] - x[i]
-        missed.append(float(line_through(x[i : i + 1], np.delete(x, i), np.delete(y, i))[0]) - y[i])
-        bridges.append(left * right / max(left + right, 1e-12))
-    if not missed or sum(bridges) <= 0.0:
-        return np.zeros_like(at)
-    # A ratio of sums: anchors that stand close together show the noise of a median, not the walk.
-    walk = float(np.sum(np.square(missed)) / np.sum(bridges))
-    below = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 1)
-    above = np.minimum(below + 1, len(x) - 1)
-    left, right = np.maximum(at - x[below], 0.0), np.maximum(x[above] - at, 0.0)
-    bridge = np.where(above > below, left * right / np.maximum(left + right, 1e-12), left)
-    return np.asarray(student_t95(len(missed)) * np.sqrt(walk * bridge))
+    trend = np.column_stack([np.ones_like(x), x])
+    candidates = [_Fit.of(x, y, trend, noise_ms, variance) for variance in _variances(x, y)]
+    best = max(candidates, key=lambda fit: fit.likelihood)
+    order = np.argsort(at, kind="stable")
+    times, deviations = best.predict(at, x, y, trend)
+    rising = np.empty_like(times)
+    rising[order] = np.maximum.accumulate(np.maximum(times[order], 0.0))
+    return rising, student_t95(len(x) - 2) * deviations
+
+
+def _variances(x: Array, y: Array) -> Array:
+    """Variances of the walk to try, ms^2 per ms: from one that is lost in any noise to one that follows anything."""
+    span = max(float(x.max() - x.min()), 1e-9)
+    return np.concatenate(([0.0], float(y.max()) ** 2 / span * np.logspace(-8, 0, 33)))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One variance of the walk: its restricted likelihood, and what prediction needs."""
+
+    variance: float
+    likelihood: float
+    inverse: Array  # of the observations' covariance [anchor, anchor]
+    coefficients: Array  # of the trend
+    trend_covariance: Array
+
+    @classmethod
+    def of(cls, x: Array, y: Array, trend: Array, noise_ms: Array, variance: float) -> _Fit:
+        covariance = variance * np.minimum(x[:, None], x[None, :]) + np.diag(np.square(noise_ms) + _JITTER)
+        inverse = np.linalg.inv(covariance)
+        information = trend.T @ inverse @ trend
+        trend_covariance = np.linalg.inv(information)
+        coefficients = trend_covariance @ (trend.T @ inverse @ y)
+        rest = y - trend @ coefficients
+        likelihood = -0.5 * (
+            np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(information)[1] + float(rest @ inverse @ rest)
+        )
+        return cls(variance, float(likelihood), inverse, coefficients, trend_covariance)
+
+    def predict(self, at: Array, x: Array, y: Array, trend: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the true time (without a measurement's noise) at `at`."""
+        between = self.variance * np.minimum(at[:, None], x[None, :])  # [at, anchor]
+        basis = np.column_stack([np.ones_like(at), at])
+        weights = between @ self.inverse
+        mean = basis @ self.coefficients + weights @ (y - trend @ self.coefficients)
+        unexplained = basis - weights @ trend
+        variance = (
+            self.variance * at
+            - np.einsum("ij,ij->i", weights, between)
+            + np.einsum("ij,jk,ik->i", unexplained, self.trend_covariance, unexplained)
+        )
+        return mean, np.sqrt(np.maximum(variance, 0.0))

@@ -60,8 +60,8 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
     keys = {text: Key.parse(text) for text in own.anchors}
     heads = _anchored(own, keys, "device", lambda key: key.split or profiles.device.last)
     tails = _anchored(own, keys, "edge", lambda key: key.split or 0)
-    head = through_anchors(profiles.device, heads, reverse=False)
-    tail = through_anchors(profiles.edge, tails, reverse=True)
+    head = through_anchors(profiles.device, heads, own.compute_spread, reverse=False)
+    tail = through_anchors(profiles.edge, tails, own.compute_spread, reverse=True)
     return Parameters(
         head_ms=head.time_ms,
         tail_ms=tail.time_ms,
