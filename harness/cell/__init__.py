@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, gather
-from harness.cell.forecasting import forecast
+from harness.cell.forecasting import facts, forecast
 from harness.results.records import CellWriter
 from harness.spec import Spec
 
@@ -23,6 +23,11 @@ def run(spec: Spec, folder: Path) -> str | None:
     Raises:
         HarnessError: of the kind that says what failed; what was measured until then is on disk.
     """
+    if spec.hardware.kind == "recorded":
+        from harness.cell import recorded
+
+        recorded.predict(spec, folder)
+        return None
     modes = {"predict": _predict, "profile": _profile, "measure": _measure, "validate": _measure}
     return modes[spec.mode](spec, folder)
 
@@ -32,18 +37,26 @@ def check(spec: Spec) -> None:
 
     Raises:
         SpecError: its link or its wire format is impossible, its weights file is missing, or mode=predict has no
-            profile to predict from. `measure.splits` names an index that the cached profile knows as no cut.
+            profile to predict from. `measure.splits` or `constraints` name what the cached profile does not have.
     """
+    from harness.prediction import constraints
     from harness.prediction.selection import require_cuts
     from harness.testbed.link import link_spec
     from harness.transfer import wire
 
     link_spec(spec)
     wire.require_for_split(spec.wire_format.name)
+    if spec.hardware.kind == "recorded":
+        from harness.cell import recorded
+
+        recorded.check(spec)
+        return
     cache = ProfileCache(spec)
     if spec.mode == "predict" and spec.predictor.name != FROM_OTHERS:
         cache.require()
     tiers = cache.tiers()
+    if tiers is not None:
+        constraints.require(spec.constraints, facts(spec, tiers[0]))
     if tiers is not None and not isinstance(spec.measure.splits, str):
         require_cuts(spec.measure.splits, [cut.index for cut in tiers[0].cuts])
 

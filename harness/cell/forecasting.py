@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.prediction import predictors
+from harness.prediction import constraints, predictors
 from harness.prediction.candidates import enumerate_rows
 from harness.prediction.predictors import Evidence, Model
 from harness.prediction.predictors.paper import equations
+from harness.prediction.profile import ModelFeatures, TierProfile
 from harness.prediction.selection import RANKED
 from harness.results.schema import Key, Row
 from harness.spec import Spec
@@ -36,7 +37,15 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec) -> list[Row]:
     if evidence.profiles is not None:
         _fill_paper(rows, evidence, link, spec)
     fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "forecast_ms")
+    constraints.apply(rows, constraints.judge(rows, spec.constraints, facts(spec, evidence.model)))
     return rows
+
+
+def facts(spec: Spec, model: TierProfile | ModelFeatures) -> constraints.Facts:
+    """What the user's constraints need to know; both tiers of a local cell are this host."""
+    host = str(model.fingerprint.get("host", "")) if isinstance(model, TierProfile) else ""
+    names = tuple(filter(None, (spec.hardware.name, host.split(",")[0], host)))
+    return constraints.model_facts(model, systems={"device": names, "edge": names})
 
 
 def _fill_paper(rows: Sequence[Row], evidence: Evidence, link: LinkSpec, spec: Spec) -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 from harness.cell import history
 from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, gather
-from harness.cell.forecasting import fill, forecast
+from harness.cell.forecasting import facts, fill, forecast
 from harness.cell.outcome import headline, title
 from harness.errors import SpecError
-from harness.prediction import predictors
+from harness.prediction import constraints, predictors
 from harness.prediction.predictors import Model
+from harness.prediction.ranking import Ranking, rank
 from harness.prediction.whatif import Axes, winners
 from harness.report import console
+from harness.report.ranking import print_ranking
 from harness.results.records import CellWriter
 from harness.results.schema import Row
 from harness.spec import Spec
@@ -43,15 +45,24 @@ def predict(spec: Spec, folder: Path) -> None:
         "drift_observations": len(history.observed(spec)),
         "drift_error": evidence.drift_error or None,
     }
+    ranking = ranked(spec, rows, facts(spec, evidence.model))
+    summary |= {"ranking": ranking.as_dict()}
     with CellWriter(folder) as writer:
         writer.splits(rows)
         if spec.whatif.asked:
-            summary |= {"whatif": _explore(spec, model, rows, link, folder)}
+            summary |= {"whatif": explore(spec, model, rows, link, folder)}
         writer.summary(summary)
     console.print_forecast(rows, min_split=spec.constraints.min_split, title=f"Forecast: {title(spec)}")
+    print_ranking(ranking)
 
 
-def _explore(spec: Spec, model: Model, rows: list[Row], link: LinkSpec, folder: Path) -> dict[str, object]:
+def ranked(spec: Spec, rows: list[Row], known: constraints.Facts) -> Ranking:
+    """The candidates by the user's objective, under the user's constraints."""
+    breaches = constraints.judge(rows, spec.constraints, known)
+    return rank(rows, breaches, objective=spec.constraints.objective, top=spec.rank.top)
+
+
+def explore(spec: Spec, model: Model, rows: list[Row], link: LinkSpec, folder: Path) -> dict[str, object]:
     """`whatif.csv` and the map; what they come to, for the summary."""
     from harness.report import whatif  # draws: late
 

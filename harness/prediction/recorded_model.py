@@ -151,7 +151,7 @@ def _tails_ms(pair: RecordedPair) -> dict[int | None, float]:
 
 def recorded_equations(rows: Sequence[Row]) -> dict[Key, dict[str, float]]:
     """What was recorded of Eqs. 1 to 6, from the predicted terms: all but S_Orig and so delta t, by `maxpool` row."""
-    plain = {row.key.split: row for row in rows if row.key.transfer_layer == "none" and row.key.split is not None}
+    plain = {row.key.split: row for row in rows if row.key.transfer_layer == "none"}
     found = {}
     for row in rows:
         if row.key.transfer_layer != RECORDED_TL or not row.predicted_terms:

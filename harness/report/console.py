@@ -29,7 +29,7 @@ def print_forecast(rows: Sequence[Row], *, min_split: int, title: str = "Forecas
 
     For each transfer layer the best split of all, the best from `min_split` on, and their next two.
     """
-    table = _new_table(title)
+    table = new_table(title)
     table.add_column("candidate", no_wrap=True)
     for header in ("payload\n(kB)", "forecast\n(ms)", "paper, Eqs. 1-6\n(ms)"):
         table.add_column(header, justify="right", no_wrap=True)
@@ -44,7 +44,7 @@ def print_forecast(rows: Sequence[Row], *, min_split: int, title: str = "Forecas
             style.milliseconds(row.paper_ms),
             notes.get(row.key, ""),
         )
-    _console(file).print(table)
+    new_console(file).print(table)
 
 
 def _forecast(row: Row) -> float | None:
@@ -74,7 +74,7 @@ def print_final(
     file: TextIO | None = None,
 ) -> None:
     """Every measured candidate with its predictions, and what the cell's summary says of them."""
-    table = _new_table(title)
+    table = new_table(title)
     table.add_column("candidate", no_wrap=True)
     for header in _MEASURED_HEADERS:
         table.add_column(header, justify="right", no_wrap=True)
@@ -86,7 +86,7 @@ def print_final(
     for row in sorted(shown, key=lambda each: (each.key.split is not None, each.key)):
         mark = marks.get(str(row.key), "")
         table.add_row(*_measured_line(row), mark, style="bold" if mark else None)
-    console = _console(file)
+    console = new_console(file)
     console.print(table)
     for line in summary_lines(summary):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -142,14 +142,16 @@ def _selftest_lines(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _new_table(title: str) -> Table:
+def new_table(title: str) -> Table:
+    """An empty table with a title, in the one look that all tables have."""
     from rich import box
     from rich.table import Table
 
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
-def _console(file: TextIO | None) -> Console:
+def new_console(file: TextIO | None) -> Console:
+    """Where tables go: standard output unless told, at most half a screen wide."""
     from rich.console import Console
 
     console = Console(file=file)

@@ -1,0 +1,136 @@
+"""mode=predict on recorded hardware: the paper's equations on the profiles that its authors published.
+
+`payload_bytes` is the recorded size, .npy header included. `paper_ms` is filled where the authors' tool has an answer;
+`forecast_ms` and `predicted_ms` also where a part of it was recorded nowhere: `estimated` in `summary.json` lists
+these candidates and the method. A recording holds one time per block: there are no intervals.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.cell.outcome import headline, title
+from harness.cell.predicting import explore, ranked
+from harness.errors import SpecError
+from harness.prediction import constraints
+from harness.prediction.recorded import NPY_HEADER_BYTES
+from harness.prediction.recorded_model import (
+    RECORDED_TL,
+    RecordedModel,
+    estimates,
+    recorded_equations,
+    recorded_rows,
+)
+from harness.prediction.recorded_pair import TF_EAGER, RecordedPair, load_pair
+from harness.report import console
+from harness.report.ranking import print_ranking
+from harness.results.records import CellWriter
+from harness.results.schema import Row
+from harness.spec import PROJECT, Spec
+from harness.testbed.link import link_spec
+from harness.validation.statistics import summarise
+from netem.link import LinkSpec
+
+#: Both are the same equations; the recordings are eager.
+PREDICTORS = ("paper", "paper_eager")
+
+
+def check(spec: Spec) -> None:
+    """Find what is wrong with a cell on recorded hardware.
+
+    Raises:
+        SpecError: a mode that measures; a predictor, transfer layer, wire format or link that nobody recorded; no such
+            recording, or a file that is none; constraints that name what the model does not have.
+    """
+    _require(spec)
+    constraints.require(spec.constraints, _facts(spec, _pair(spec)))
+
+
+def predict(spec: Spec, folder: Path) -> None:
+    """Rank the recorded candidates; with `whatif` axes also say which one wins where. Raises SpecError as `check`."""
+    _require(spec)
+    pair, link = _pair(spec), link_spec(spec)
+    known = _facts(spec, pair)
+    model = RecordedModel(pair)
+    rows = recorded_rows(pair, input_shape=spec.model.input_shape, min_split=spec.constraints.min_split)
+    _fill(rows, model, link, spec)
+    constraints.apply(rows, constraints.judge(rows, spec.constraints, known))
+    ranking = ranked(spec, rows, known)
+    summary = summarise(rows, [], min_split=spec.constraints.min_split) | headline(spec)
+    summary |= _provenance(pair, rows) | {"verdict": None, "ranking": ranking.as_dict()}
+    with CellWriter(folder) as writer:
+        writer.splits(rows)
+        if spec.whatif.asked:
+            summary |= {"whatif": explore(spec, model, rows, link, folder)}
+        writer.summary(summary)
+    console.print_forecast(rows, min_split=spec.constraints.min_split, title=f"Forecast: {title(spec)}")
+    print_ranking(ranking)
+
+
+def _require(spec: Spec) -> None:
+    if spec.mode != "predict":
+        raise SpecError(
+            f"mode={spec.mode}: hardware={spec.hardware.name} is recorded, nothing runs on it; allowed: mode=predict"
+        )
+    for key, given, allowed in (
+        ("predictor", spec.predictor.name, PREDICTORS),
+        ("transfer_layer", spec.transfer_layer.name, (RECORDED_TL, "none")),
+        ("wire_format", spec.wire_format.name, ("float32",)),
+    ):
+        if given not in allowed:
+            raise SpecError(f"{key}={given}: not on recorded hardware; allowed: {key}={' or '.join(allowed)}")
+
+
+def _pair(spec: Spec) -> RecordedPair:
+    hardware = spec.hardware
+    if hardware.profiles is None or hardware.device.system is None:
+        raise SpecError(
+            f"hardware.profiles=null: hardware={hardware.name} needs a folder of recorded profiles; "
+            "set hardware.profiles=FOLDER, e.g. a checkout of qub-blesson/ScissionTL"
+        )
+    return load_pair(
+        PROJECT / Path(hardware.profiles).expanduser(),
+        spec.model.name,
+        device=hardware.device.system,
+        edge=hardware.edge.system,
+        runtime=hardware.edge.runtime or TF_EAGER,
+    )
+
+
+def _facts(spec: Spec, pair: RecordedPair) -> constraints.Facts:
+    """A recording knows layers by index alone, and no memory."""
+    systems = {
+        tier: tuple(filter(None, (system, spec.hardware.name)))
+        for tier, system in (("device", spec.hardware.device.system), ("edge", spec.hardware.edge.system))
+    }
+    return constraints.Facts(pair.last, systems=systems)
+
+
+def _fill(rows: list[Row], model: RecordedModel, link: LinkSpec, spec: Spec) -> None:
+    """`forecast_ms`, `predicted_ms`, the terms and Eqs. 1 to 6 of every row that was recorded."""
+    predictions = model.predict(link, rows, slowdown=spec.hardware.device.slowdown).predictions()
+    for row in rows:
+        own = predictions.get(row.key)
+        if own is not None:
+            row.predicted_terms, row.forecast_ms, row.predicted_ms = own.terms, own.total_ms, own.total_ms
+    solved = recorded_equations(rows)
+    for row in rows:
+        row.equations = solved.get(row.key, {})
+        if row.key.candidate == "device-only" or row.key in solved:
+            row.paper_ms = row.predicted_ms
+
+
+def _provenance(pair: RecordedPair, rows: list[Row]) -> dict[str, Any]:
+    """What the numbers come from, and what in them nobody recorded."""
+    tiers = {"device": pair.device, "edge": pair.edge, "edge_tf": pair.edge_tf if pair.edge_tf != pair.edge else None}
+    return {
+        "weights": "as recorded",
+        "recordings": {
+            name: {"system": tier.system, "runtime": tier.runtime, "file": tier.file, "sha256": tier.sha256}
+            for name, tier in tiers.items()
+            if tier is not None
+        },
+        "payload_includes_npy_header_bytes": NPY_HEADER_BYTES,
+        "estimated": [each.as_dict() for each in estimates(pair, rows)],
+    }
