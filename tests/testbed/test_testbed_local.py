@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+from experiments import witness
 from harness.errors import CapabilityError, DeviceError, EdgeError
 from harness.offloader.runner import Runner, anchor, echo, measure
 from harness.prediction.link_theory import request_ms
@@ -72,7 +73,16 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 def top_class(bed: Bed, name: str) -> int:
-    request = {"kind": "measure", "name": name, "order": 0, "request_id": "", "paced": False, "idle_ms": 0.0}
+    request = {
+        "kind": "measure",
+        "name": name,
+        "order": 0,
+        "request_id": "",
+        "paced": False,
+        "idle_ms": 0.0,
+        "connection": "warm",
+        "pause_ms": 0.0,
+    }
     (answer,) = bed.testbed.agent.run([request], 120)
     return int(answer["top_class"])
 
@@ -136,6 +146,22 @@ def test_an_anchor_is_its_request_without_the_payload_on_the_link(bed: Bed) -> N
         assert sample.terms["edge"] > 0
         uplink.setdefault(request.kind, []).append(sample.terms["uplink"])
     assert median(uplink["anchor"]) < median(uplink["measure"]) / 2
+
+
+def test_packet_captures_at_both_ends_agree_with_the_terms(bed: Bed) -> None:
+    requests = [measure(Key("split", MAXPOOL_AT, "maxpool")), echo(2_000), echo(200_000)]
+    bed.runner.warm(requests)
+    found = list(witness.observe(bed.testbed, bed.runner, requests, 6))
+    assert len(found) == 6 * len(requests)
+    for name in {one.name for one in found}:
+        own = [one for one in found if one.name == name]
+        for one in own:  # nothing is complete before its last segment, nor on its way before it was handed over
+            assert min(getattr(one, end) for end in witness.ENDS) > -0.1
+        for end in witness.ENDS:  # the host may be busy with other things in some rounds
+            assert min(getattr(one, end) for one in own) < witness.TOLERANCE_MS, (name, end)
+    sizes = {one.name: one.wire_bytes for one in found}
+    assert 2_000 < sizes["2000"] < 3_000
+    assert 200_000 < sizes["200000"] < 201_000
 
 
 def test_what_the_edge_cannot_do_is_one_line_and_it_lives_on(bed: Bed) -> None:
