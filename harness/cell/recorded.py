@@ -7,6 +7,7 @@ these candidates and the method. A recording holds one time per block: there are
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.prediction.recorded import NPY_HEADER_BYTES
 from harness.prediction.recorded_model import (
     RECORDED_TL,
     RecordedModel,
+    contradictions,
     estimates,
     recorded_equations,
     recorded_rows,
@@ -28,7 +30,7 @@ from harness.report.ranking import print_ranking
 from harness.results.records import CellWriter
 from harness.results.schema import Row
 from harness.spec import PROJECT, Spec
-from harness.testbed.link import link_spec
+from harness.testbed.link import link_spec, variability
 from harness.validation.statistics import summarise
 from netem.link import LinkSpec
 
@@ -80,6 +82,11 @@ def _require(spec: Spec) -> None:
     ):
         if given not in allowed:
             raise SpecError(f"{key}={given}: not on recorded hardware; allowed: {key}={' or '.join(allowed)}")
+    if not variability(spec).none:
+        raise SpecError(
+            "link: the paper's equations, all that a recording can be put in, know no jitter, loss or trace; "
+            "allowed: link=static without impairments"
+        )
 
 
 def _pair(spec: Spec) -> RecordedPair:
@@ -90,7 +97,7 @@ def _pair(spec: Spec) -> RecordedPair:
             "set hardware.profiles=FOLDER, e.g. a checkout of qub-blesson/ScissionTL"
         )
     return load_pair(
-        PROJECT / Path(hardware.profiles).expanduser(),
+        (PROJECT / Path(hardware.profiles).expanduser()).resolve(),
         spec.model.name,
         device=hardware.device.system,
         edge=hardware.edge.system,
@@ -133,4 +140,5 @@ def _provenance(pair: RecordedPair, rows: list[Row]) -> dict[str, Any]:
         },
         "payload_includes_npy_header_bytes": NPY_HEADER_BYTES,
         "estimated": [each.as_dict() for each in estimates(pair, rows)],
+        "flags": [asdict(flag) for flag in contradictions(pair)],
     }

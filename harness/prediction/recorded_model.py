@@ -19,7 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.prediction.predictors.base import Array, Link, Model, Table, column, grid_of, possible, table
+from harness.prediction.monotonic import TimedSlice, find_flags
+from harness.prediction.predictors.base import Connection, Array, Link, Model, Table, column, grid_of, possible, table
+from harness.prediction.profile import Flag
 from harness.prediction.recorded import NPY_HEADER_BYTES, LayerBenchmark
 from harness.prediction.recorded_pair import TRITON, RecordedPair, RecordedTier
 from harness.results.schema import EQUATIONS, Key, Row
@@ -99,7 +101,15 @@ class RecordedModel(Model):
         self._edge_blocks = {block.output_layer: block for block in pair.edge_tf.blocks} if pair.edge_tf else {}
         self._tail_ms = _tails_ms(pair)
 
-    def predict(self, link: Link, rows: Sequence[Row], *, slowdown: float | Array = 1.0) -> Table:
+    def predict(
+        self,
+        link: Link,
+        rows: Sequence[Row],
+        *,
+        slowdown: float | Array = 1.0,
+        connection: Connection = "warm",  # noqa: ARG002 (Eq. 4 knows no connections)
+        silence_ms: float = 0.0,  # noqa: ARG002
+    ) -> Table:
         own = possible(rows)
         grid = grid_of(link, slowdown)
         sizes = column([np.nan if row.payload_bytes is None else row.payload_bytes for row in own], grid)
@@ -188,7 +198,21 @@ def estimates(pair: RecordedPair, rows: Sequence[Row]) -> list[Estimate]:
         naive = tuple(row.key for row in known if row.key.candidate == "edge-only")
         eager = f"those of the {pair.edge.system} recording in eager TensorFlow stand in"
         found += [
-            Estimate(("deserialize", "edge_tl"), small, f"under Triton these are recorded nowhere: {eager}"),
+            Estimate(
+                ("deserialize", "edge_tl"),
+                small,
+                f"under Triton these are recorded nowhere: {eager}; too much if the suffixes hold EdgeTL",
+            ),
             Estimate(("edge",), naive, f"a whole model under Triton is recorded nowhere: its blocks, {eager}"),
         ]
     return found
+
+
+def contradictions(pair: RecordedPair) -> tuple[Flag, ...]:
+    """Recorded suffixes that were faster than a shorter one, beyond noise; they are used as they are."""
+    suffix_s = pair.edge.suffix_s if pair.edge is not None else {}
+    slices = [
+        TimedSlice(f"layers after {split}", split, pair.last, 1e3 * value, 1e3 * value, 1e3 * value)
+        for split, value in suffix_s.items()
+    ]
+    return find_flags(slices)

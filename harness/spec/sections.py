@@ -51,7 +51,9 @@ class Hardware(Part):
 
     name: str = field("name of the pair", min_length=1)
     kind: Literal["local", "recorded"] = field("where the tiers live: on this host, or in profiles recorded elsewhere")
-    profiles: str | None = field("folder of recorded profiles; null: none", min_length=1, default=None)
+    profiles: str | None = field(
+        "folder of recorded profiles; a relative one is meant from the project; null: none", min_length=1, default=None
+    )
     device: Device
     edge: Edge
 
