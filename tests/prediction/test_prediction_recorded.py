@@ -1,7 +1,6 @@
 """The reader of recorded profiles: the real ones, and pickles that must not run."""
 
 import contextlib
-import io
 import math
 import os
 import pickle
@@ -14,14 +13,7 @@ from hypothesis import strategies as st
 
 from harness.errors import SpecError
 from harness.prediction.recorded import NPY_HEADER_BYTES, read_profiles
-
-RECORDED = Path(__file__).parents[3] / "shared" / "scissiontl"
-
-
-def recorded(name: str) -> Path:
-    if not (RECORDED / name).is_file():
-        pytest.skip(f"no recorded profiles at {RECORDED / name}")
-    return RECORDED / name
+from tests.prediction.recordings import MODELS, block, pickled, record, recorded, toy_tier
 
 
 @pytest.mark.recorded
@@ -29,11 +21,11 @@ def recorded(name: str) -> Path:
 def test_whole_tiers(name):
     records = read_profiles(recorded(name))
     assert len(records) == 546
-    assert len({record.model for record in records}) == 18
-    for record in records:
-        assert record.compute_s > 0
-        assert (record.downsample_s is None) == (record.tl_output_npy_bytes == 0)
-    first = next(record for record in records if record.model == "densenet169")
+    assert {each.model for each in records} == set(MODELS)
+    for each in records:
+        assert each.compute_s > 0
+        assert (each.downsample_s is None) == (each.tl_output_npy_bytes == 0)
+    first = next(each for each in records if each.model == "densenet169")
     assert (first.input_layer, first.output_layer) == (0, 1)
     assert first.output_npy_bytes == 4 * math.prod((230, 230, 3)) + NPY_HEADER_BYTES
     assert first.tl_output_npy_bytes == 4 * math.prod((115, 115, 3)) + NPY_HEADER_BYTES
@@ -83,10 +75,68 @@ def test_a_pickle_of_something_else_is_refused(tmp_path, content):
         read_profiles(write(tmp_path / "other.dat", pickle.dumps(content)))
 
 
+def refusal(path: Path, content: object) -> str:
+    with pytest.raises(SpecError) as caught:
+        read_profiles(write(path / "bad.dat", pickled(content)))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 def test_a_record_with_a_missing_attribute_is_refused(tmp_path):
-    stream = io.BytesIO(b"\x80\x03]c__main__\nLayerBenchmark\n)\x81}X\x05\x00\x00\x00modelX\x05\x00\x00\x00vgg16sba.")
-    with pytest.raises(SpecError, match="KeyError"):
-        read_profiles(write(tmp_path / "short.dat", stream.getvalue()))
+    assert "KeyError" in refusal(tmp_path, [record(model="vgg16")])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "part"),
+    [
+        ("second_prediction", math.nan, "second_prediction is nan, a finite number is due"),
+        ("second_prediction", -0.2, "second_prediction is -0.2 s, a time is not negative"),
+        ("second_prediction", -1, "second_prediction is -1 s"),
+        ("second_prediction", "0.1", "second_prediction is a str"),
+        ("second_prediction", True, "second_prediction is a bool"),
+        ("downsample_time", math.inf, "downsample_time is inf"),
+        ("upsample_time", -3.0, "upsample_time is -3 s"),
+        ("dataconvert_time", math.nan, "dataconvert_time is nan"),
+        ("output_size", -128, "output_size is -128, a whole number of at least 0 is due"),
+        ("tl_output_size", 10.5, "tl_output_size is 10.5"),
+        ("input_layer", 9, "a block from layer 9 to 2"),
+        ("model", b"vgg16", "a bytes where a name is due"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_one_line(tmp_path, attribute, value, part):
+    assert part in refusal(tmp_path, [block("vgg16", 0, 2, 0.1, **{attribute: value})])
+
+
+def test_a_file_cut_short_is_refused_in_one_line(tmp_path):
+    whole = toy_tier(tmp_path / "whole.dat").read_bytes()
+    for length in range(0, len(whole) - 1, 7):
+        with pytest.raises(SpecError) as caught:
+            read_profiles(write(tmp_path / "short.dat", whole[:length]))
+        assert "\n" not in str(caught.value)
+
+
+@given(st.data())
+def test_any_mutated_byte_gives_records_or_one_line(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    whole = bytearray(toy_tier(folder / "whole.dat").read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=4)):
+        whole[place] = data.draw(st.integers(0, 255))
+    records, refused = [], ""
+    try:
+        records = read_profiles(write(folder / "mutated.dat", bytes(whole)))
+    except SpecError as error:
+        refused = str(error)
+    assert "\n" not in refused
+    assert all(math.isfinite(each.compute_s) and each.compute_s >= 0 for each in records)
+    assert len(read_profiles(folder / "whole.dat")) == 4  # nothing that a file does lasts
+
+
+def test_what_a_pickle_sets_on_a_stand_in_is_gone_with_it(tmp_path):
+    # GLOBAL, then BUILD with a state whose second half goes to setattr: on the class itself.
+    poison = b"\x80\x04c__main__\nLayerBenchmark\nN}\x8c\x05modelK\x01s\x86b."
+    with pytest.raises(SpecError):
+        read_profiles(write(tmp_path / "poison.dat", poison))
+    assert "KeyError" in refusal(tmp_path, [record(name="")])
 
 
 @given(st.binary(max_size=300))
