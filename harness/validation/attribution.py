@@ -21,12 +21,12 @@ EQUATIONS = {
     "device": "the head, blocks 0..i through the anchors",
     "device_tl": "Eq. 1, DeviceTL",
     "serialize": "Eq. 2, Serial; Eq. 3 without a transfer layer",
-    "uplink": "the TCP formula with headers and gRPC's fixed cost; in the paper Eq. 4, Eq. 5 without a transfer layer",
+    "uplink": "Eq. 4 (5 without a transfer layer): here the TCP formula with headers, and gRPC's fixed cost",
     "queue": "Triton's queue, from the echoes",
     "deserialize": "Eq. 2, DeSerial; Eq. 3 without a transfer layer",
     "edge_tl": "Eq. 1, EdgeTL",
     "edge": "the tail, blocks i+1..n through the anchors",
-    "downlink": "the TCP formula with headers and gRPC's fixed cost; the paper has one round trip in Eq. 4",
+    "downlink": "the TCP formula on the way back, and gRPC's fixed cost; Eq. 4 has it in its round trip",
     OTHER: "what lies between the terms",
 }
 

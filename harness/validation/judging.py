@@ -144,7 +144,7 @@ def _in_ms(
         f"; {'too slow' if mean > 0 else 'too fast'} by {abs(mean):.2f} ms on the mean of {len(errors)} candidates, "
         f"worst at {worst}; responsible: {equation}"
     )
-    slack = cell.draws.apart_ms(name, chosen) if cell.noise else 0.0
+    slack = cell.draws.wavering_ms(name, chosen) if cell.noise else 0.0
     return _decide(
         cell, name, float(np.abs(errors).mean()), np.abs(drawn).mean(axis=1), tolerance, MS, slack=slack, cause=cause
     )

@@ -49,11 +49,14 @@ class Draws:
         """Resampled medians of one column of the chosen candidates: [drawing, candidate]."""
         return np.asarray(self.resampled[chosen][:, :, COLUMNS.index(name)].T)
 
-    def apart_ms(self, name: str, chosen: NDArray[np.bool_]) -> float:
-        """How far two halves of the same measurement lie apart: the mean over `chosen` of the larger of
-        |odd - even| and, over all of them, |last - first|; [candidate] booleans, at least one of them true."""
+    def wavering_ms(self, name: str, chosen: NDArray[np.bool_]) -> float:
+        """By how much a column wavered as a whole, which drawing requests one by one does not show.
+
+        Half the mean difference over the chosen candidates ([candidate] booleans, at least one of them true) of odd
+        and even requests, or of the first and the last: the larger. Half, since the median of all lies between.
+        """
         odd, even, first, last = self.halves[:, chosen, COLUMNS.index(name)]
-        return float(max(np.mean(np.abs(odd - even)), abs(np.mean(last - first))))
+        return float(max(abs(np.mean(odd - even)), abs(np.mean(last - first)))) / 2
 
 
 def draw(samples: Sequence[Sample], seed: int, *, resamples: int = RESAMPLES) -> Draws:
