@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell import history
-from harness.cell.evidence import gather
+from harness.cell.evidence import circumstances_of, gather
 from harness.cell.forecasting import fill
 from harness.cell.verdict import Case, find
 from harness.prediction import drift, predictors
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 def title(spec: Spec) -> str:
     """What was run, in words."""
     emulated = f", device emulated {spec.hardware.device.slowdown:g} x slower" if spec.hardware.emulated else ""
-    return (
-        f"{spec.model.name} on {spec.hardware.name}{emulated}, "
-        f"{spec.bandwidth:g} Mbit/s up, {spec.latency:g} ms round trip"
-    )
+    uplinks = {"fiveg": "5G-like uplink", "trace": f"uplink of {Path(spec.link.trace or '').name}"}
+    uplink = uplinks.get(spec.link.name, f"{spec.bandwidth:g} Mbit/s up")
+    return f"{spec.model.name} on {spec.hardware.name}{emulated}, {uplink}, {spec.latency:g} ms round trip"
 
 
 def headline(spec: Spec) -> dict[str, Any]:
@@ -77,7 +76,9 @@ def validate(
     if observed is not None:
         history.append(spec, observed)
     evidence = replace(gather(spec, profiles), calibration=measured.calibration)
-    fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "predicted_ms")
+    circumstances = circumstances_of(spec)
+    if circumstances is not None:
+        fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, circumstances, "predicted_ms")
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
     summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)
     own = [row for row in rows if row.key.split is not None and row.key not in measured.anchors]
@@ -87,7 +88,7 @@ def validate(
         "mape_splits": statistics.mape(statistics.relative_errors(own)),
         "calibration": asdict(measured.calibration) | {"fingerprint": None},
     }
-    case = Case(spec, evidence, link, rows, measured.samples, measured.calibration.response_bytes)
+    case = Case(spec, evidence, link, circumstances, rows, measured.samples, measured.calibration.response_bytes)
     findings = find(case, summary)
     summary |= findings.summary
     writer.splits(rows)
