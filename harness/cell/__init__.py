@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell.cache import ProfileCache
-from harness.cell.evidence import FROM_OTHERS, gather
+from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, forecast
+from harness.errors import SpecError
 from harness.results.records import CellWriter
 from harness.spec import Spec
 
@@ -40,6 +41,7 @@ def check(spec: Spec) -> None:
             profile to predict from. `measure.splits` or `constraints` name what the cached profile does not have.
     """
     from harness.prediction import constraints
+    from harness.prediction.circumstances import plain
     from harness.prediction.selection import require_cuts
     from harness.testbed.link import link_spec
     from harness.transfer import wire
@@ -51,6 +53,12 @@ def check(spec: Spec) -> None:
 
         recorded.check(spec)
         return
+    circumstances = circumstances_of(spec)
+    if spec.whatif.asked and not plain(link_spec(spec), circumstances):
+        raise SpecError(
+            "whatif: a grid is predicted for constant links without jitter or loss; allowed: link=static with "
+            "link.jitter_ms, link.loss and the like left null"
+        )
     cache = ProfileCache(spec)
     if spec.mode == "predict" and spec.predictor.name != FROM_OTHERS:
         cache.require()
@@ -76,7 +84,9 @@ def _profile(spec: Spec, folder: Path) -> None:
     with CellWriter(folder) as writer, Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
         loaded = _load(bed, steps)
         _probe(bed, steps, writer)
-        rows = forecast(spec, gather(spec, CellRunner(spec, bed, loaded, steps).profiles()), bed.link)
+        rows = forecast(
+            spec, gather(spec, CellRunner(spec, bed, loaded, steps).profiles()), bed.link, circumstances_of(spec)
+        )
         writer.splits(rows)
         writer.summary({**headline(spec), "verdict": None})
     _show_forecast(spec, rows)
@@ -96,7 +106,7 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             probed, environment = _probe(bed, steps, writer)
             runner = CellRunner(spec, bed, loaded, steps)
             profiles = runner.profiles()
-            rows = forecast(spec, gather(spec, profiles), bed.link)
+            rows = forecast(spec, gather(spec, profiles), bed.link, circumstances_of(spec))
             writer.splits(rows)  # written down before anything is measured
             steps.pause()
             _show_forecast(spec, rows)

@@ -6,10 +6,12 @@ from harness.cell import history, library
 from harness.cell.cache import calibration_fingerprint
 from harness.errors import SpecError
 from harness.prediction import drift
+from harness.prediction.circumstances import Circumstances, require_predictable
 from harness.prediction.predictors import Evidence
 from harness.prediction.profile import Calibration, ModelFeatures, Profiles, TierProfile
 from harness.prediction.profile_io import load_calibration
 from harness.spec import Spec
+from harness.testbed.link import link_spec, variability
 
 #: The predictor that learns from other models and needs no profile of the cell's own.
 FROM_OTHERS = "regression"
@@ -29,6 +31,22 @@ def gather(spec: Spec, profiles: Profiles | None, *, drifted: bool = False) -> E
         return Evidence(profiles, drift_error=drift_error)
     features = _features_of(profiles.device, spec) if profiles else library.model_features(spec)
     return Evidence(profiles, drift_error=drift_error, features=features, others=tuple(other_pairs(spec)))
+
+
+def circumstances_of(spec: Spec) -> Circumstances | None:
+    """How the cell's requests meet the link; None where that cannot be predicted and the mode does without.
+
+    Raises:
+        SpecError: it cannot be predicted, and predicting is what the mode is for.
+    """
+    found = Circumstances(spec.measure.connection, spec.measure.pause_ms, spec.measure.samples, variability(spec).trace)
+    try:
+        require_predictable(link_spec(spec), found)
+    except SpecError:
+        if spec.mode in ("predict", "validate"):
+            raise
+        return None
+    return found
 
 
 def other_pairs(spec: Spec) -> list[Profiles]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.prediction import constraints, predictors
 from harness.prediction.candidates import enumerate_rows
+from harness.prediction.circumstances import Circumstances, predict
 from harness.prediction.predictors import Evidence, Model
 from harness.prediction.predictors.paper import equations
 from harness.prediction.profile import ModelFeatures, TierProfile
@@ -21,12 +22,13 @@ def ranked_layers(spec: Spec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*RANKED, spec.transfer_layer.name)))
 
 
-def forecast(spec: Spec, evidence: Evidence, link: LinkSpec) -> list[Row]:
+def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circumstances | None) -> list[Row]:
     """Every candidate with its `forecast_ms`, its terms, and what the paper's equations say.
 
     Args:
         evidence: from profiles made at any time, over any link.
         link: the one to predict for.
+        circumstances: how requests meet it; None: not to be predicted, which leaves `forecast_ms` empty.
     """
     rows = enumerate_rows(
         evidence.model,
@@ -36,7 +38,8 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec) -> list[Row]:
     )
     if evidence.profiles is not None:
         _fill_paper(rows, evidence, link, spec)
-    fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, "forecast_ms")
+    if circumstances is not None:
+        fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, circumstances, "forecast_ms")
     constraints.apply(rows, constraints.judge(rows, spec.constraints, facts(spec, evidence.model)))
     return rows
 
@@ -64,9 +67,12 @@ def _fill_paper(rows: Sequence[Row], evidence: Evidence, link: LinkSpec, spec: S
             row.paper_eager_ms = eager[row.key].total_ms
 
 
-def fill(rows: Sequence[Row], model: Model, link: LinkSpec, spec: Spec, column: str) -> None:
+def fill(
+    rows: Sequence[Row], model: Model, link: LinkSpec, spec: Spec, circumstances: Circumstances, column: str
+) -> None:
     """Set `column` (`forecast_ms` or `predicted_ms`) and the predicted terms of every possible row."""
-    predictions = model.predict(link, rows, slowdown=spec.hardware.device.slowdown).predictions()
+    pace = spec.hardware.device.slowdown
+    predictions = predict(model, link, rows, slowdown=pace, circumstances=circumstances)
     for row in rows:
         own = predictions.get(row.key)
         if own is None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from harness.cell import history
 from harness.cell.cache import ProfileCache
-from harness.cell.evidence import FROM_OTHERS, gather
+from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, fill, forecast
 from harness.cell.outcome import headline, title
 from harness.errors import SpecError
 from harness.prediction import constraints, predictors
+from harness.prediction.circumstances import Circumstances
 from harness.prediction.predictors import Model
 from harness.prediction.ranking import Ranking, rank
 from harness.prediction.whatif import Axes, winners
@@ -36,9 +37,10 @@ def predict(spec: Spec, folder: Path) -> None:
         cache.export(profiles)
     evidence = gather(spec, profiles, drifted=True)
     link = link_spec(spec)
-    rows = forecast(spec, evidence, link)
+    circumstances = circumstances_of(spec) or Circumstances()
+    rows = forecast(spec, evidence, link, circumstances)
     model = predictors.fit(spec.predictor.name, evidence)
-    fill(rows, model, link, spec, "predicted_ms")
+    fill(rows, model, link, spec, circumstances, "predicted_ms")
     summary = summarise(rows, [], min_split=spec.constraints.min_split) | headline(spec) | {"verdict": None}
     # Without enough comparisons on this host the intervals leave drift out, and say so.
     summary |= {

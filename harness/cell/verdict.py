@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.prediction import predictors
-from harness.prediction.link_theory import request_ms
+from harness.prediction.circumstances import Circumstances, network_ms, predict
 from harness.prediction.predictors import Evidence, Prediction
 from harness.results.schema import Key, Row, Sample
 from harness.spec import Spec
@@ -21,12 +21,14 @@ from netem.link import LinkSpec
 class Case:
     """What is judged.
 
-    evidence: what `predicted_ms` of `rows` was fitted on. link: what was asked for. response_bytes: of an answer.
+    evidence: what `predicted_ms` of `rows` was fitted on. link: what was asked for. circumstances: how requests met
+        it; None where that cannot be predicted. response_bytes: of an answer.
     """
 
     spec: Spec
     evidence: Evidence
     link: LinkSpec
+    circumstances: Circumstances | None
     rows: Sequence[Row]
     samples: Sequence[Sample]
     response_bytes: int
@@ -34,15 +36,14 @@ class Case:
     def predict(self, evidence: Evidence, link: LinkSpec) -> Mapping[Key, Prediction]:
         """What the cell's predictor makes of other evidence and another link."""
         model = predictors.fit(self.spec.predictor.name, evidence)
-        return model.predict(link, self.rows, slowdown=self.spec.hardware.device.slowdown).predictions()
+        pace = self.spec.hardware.device.slowdown
+        circumstances = self.circumstances or Circumstances()
+        return predict(model, link, self.rows, slowdown=pace, circumstances=circumstances)
 
     def theory_ms(self, link: LinkSpec) -> dict[Key, float]:
         """What the formula gives for the network of each measured candidate that crosses the link."""
-        return {
-            row.key: request_ms(link, row.payload_bytes, self.response_bytes)
-            for row in self.rows
-            if row.payload_bytes is not None and row.measured_ms is not None
-        }
+        own = [row for row in self.rows if row.payload_bytes is not None and row.measured_ms is not None]
+        return network_ms(link, own, self.response_bytes, self.circumstances or Circumstances())
 
 
 @dataclass(frozen=True)

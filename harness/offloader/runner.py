@@ -10,10 +10,8 @@ from typing import Any, Protocol
 
 from harness.errors import DeviceError
 from harness.offloader.observation import Observation, ServerTimes, sample_of
-from harness.results.schema import Key, Sample
+from harness.results.schema import REQUEST_IDLE_MS, Key, Sample
 
-#: Idleness before a request: what the last one left behind (acknowledgements, a trace file) is done by then.
-IDLE_MS = 10.0
 #: Before an echo, which has no device work of its own that would leave link and edge idle as a request's does.
 ECHO_IDLE_MS = 100.0
 
@@ -120,7 +118,7 @@ class Runner:
             "order": order,
             "request_id": f"{request.kind}-{order}",
             "paced": paced,
-            "idle_ms": ECHO_IDLE_MS if request.kind == "echo" else IDLE_MS,
+            "idle_ms": ECHO_IDLE_MS if request.kind == "echo" else REQUEST_IDLE_MS,
             "connection": "new" if request.connection == "new" else "warm",
             "pause_ms": request.pause_ms,
         }

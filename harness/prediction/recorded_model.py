@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.prediction.monotonic import TimedSlice, find_flags
-from harness.prediction.predictors.base import Connection, Array, Link, Model, Table, column, grid_of, possible, table
+from harness.prediction.predictors.base import Array, Connection, Link, Model, Table, column, grid_of, possible, table
 from harness.prediction.profile import Flag
 from harness.prediction.recorded import NPY_HEADER_BYTES, LayerBenchmark
 from harness.prediction.recorded_pair import TRITON, RecordedPair, RecordedTier

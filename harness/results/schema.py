@@ -22,6 +22,10 @@ TERMS = (
 #: Terms measured inside a tier, with one clock each; the rest of the total is the network's.
 TIER_TERMS = ("device", "device_tl", "serialize", "queue", "deserialize", "edge_tl", "edge")
 
+#: Idleness before a request: what the last one left behind (acknowledgements, a trace file) is done by then. Part of
+#: what a request is: a candidate's own silence between two transfers holds it.
+REQUEST_IDLE_MS = 10.0
+
 CANDIDATES = ("device-only", "edge-only", "split")
 
 #: Eqs. 1 to 6 of the paper at one cut, on its `maxpool` row.

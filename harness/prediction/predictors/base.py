@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from harness.transfer.registry import Registry
 __all__ = [
     "REGISTRY",
     "Array",
+    "Connection",
     "Evidence",
     "Link",
     "Model",
@@ -33,6 +34,9 @@ __all__ = [
     "possible",
     "table",
 ]
+
+#: What a request finds: an open connection, none, or an open one that has been silent.
+Connection = Literal["warm", "new", "idle"]
 
 REGISTRY: Registry[Predictor] = Registry("predictor")
 
@@ -119,12 +123,22 @@ class Model(ABC):
     """A fitted predictor."""
 
     @abstractmethod
-    def predict(self, link: Link, rows: Sequence[Row], *, slowdown: float | Array = 1.0) -> Table:
+    def predict(
+        self,
+        link: Link,
+        rows: Sequence[Row],
+        *,
+        slowdown: float | Array = 1.0,
+        connection: Connection = "warm",
+        silence_ms: float = 0.0,
+    ) -> Table:
         """Every row that is possible at all (a payload, or none needed).
 
         Args:
             link: one link, or a grid of them (arrays that broadcast against each other).
             slowdown: pace of the device; a number, or an array that broadcasts against the link's.
+            connection: that a request finds; see `harness.prediction.circumstances`.
+            silence_ms: of an open connection, beside a candidate's own between two of its transfers.
         """
 
 

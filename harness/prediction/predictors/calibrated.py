@@ -11,6 +11,7 @@ from harness.prediction.calibration import PACED_TERMS
 from harness.prediction.fitting import CODEC_TERMS, Parameters, fit
 from harness.prediction.link_theory import Array, Link, downlink_ms, uplink_ms
 from harness.prediction.predictors.base import (
+    Connection,
     Evidence,
     Model,
     Predictor,
@@ -20,7 +21,7 @@ from harness.prediction.predictors.base import (
     possible,
     table,
 )
-from harness.results.schema import Row
+from harness.results.schema import REQUEST_IDLE_MS, Row
 
 #: Computed terms, by tier: their error grows with them.
 _DEVICE_SIDE = ("device", "device_tl", "serialize")
@@ -54,13 +55,22 @@ class CalibratedModel(Model):
         self.parameters = parameters
         self._drift_error = drift_error
 
-    def predict(self, link: Link, rows: Sequence[Row], *, slowdown: float | Array = 1.0) -> Table:
+    def predict(
+        self,
+        link: Link,
+        rows: Sequence[Row],
+        *,
+        slowdown: float | Array = 1.0,
+        connection: Connection = "warm",
+        silence_ms: float = 0.0,
+    ) -> Table:
         own = possible(rows)
         grid = grid_of(link, slowdown)
-        terms = self._tiers(own, grid) | self._network(own, link, grid)
+        terms = self._tiers(own, grid) | self._server(own, link, grid)
         for term in PACED_TERMS:
             if term in terms:
                 terms[term] = terms[term] * slowdown
+        terms["uplink"] = self._uplink(own, terms, link, grid, connection, silence_ms)
         sent = _sent(own, grid)
         return table(
             own,
@@ -102,17 +112,34 @@ class CalibratedModel(Model):
             for term in CODEC_TERMS
         }
 
-    def _network(self, rows: Sequence[Row], link: Link, grid: tuple[int, ...]) -> dict[str, Array]:
+    def _server(self, rows: Sequence[Row], link: Link, grid: tuple[int, ...]) -> dict[str, Array]:
         p = self.parameters
-        sent = _sent(rows, grid)
-        sizes = column([float(row.payload_bytes or 0) for row in rows], grid)
-        uplink = uplink_ms(link, sizes) + p.uplink_excess[0] + p.uplink_excess[1] * sizes
-        queue = p.queue[0] + p.queue[1] * sizes
+        sent, sizes = _sent(rows, grid), _sizes(rows, grid)
         downlink = downlink_ms(link, float(p.response_bytes)) + p.downlink_excess_ms
         return {
-            term: np.where(sent, values, np.nan)
-            for term, values in (("uplink", uplink), ("queue", queue), ("downlink", np.asarray(downlink)))
+            "queue": np.where(sent, p.queue[0] + p.queue[1] * sizes, np.nan),
+            "downlink": np.where(sent, np.asarray(downlink), np.nan),
         }
+
+    def _uplink(
+        self,
+        rows: Sequence[Row],
+        terms: dict[str, Array],
+        link: Link,
+        grid: tuple[int, ...],
+        connection: Connection,
+        silence_ms: float,
+    ) -> Array:
+        """By formula, in the state that the candidate's own silence leaves an open connection in: from the last
+        segment of one request's payload to the first of the next."""
+        p = self.parameters
+        sizes = _sizes(rows, grid)
+        if connection == "new":
+            own = uplink_ms(link, sizes, state="new")
+        else:
+            quiet = _sum(terms, (*_DEVICE_SIDE, *_EDGE_SIDE, "queue", "downlink")) + np.asarray(link.delay_up_ms)
+            own = uplink_ms(link, sizes, state="idle", silence_ms=quiet + REQUEST_IDLE_MS + silence_ms)
+        return np.where(_sent(rows, grid), own + p.uplink_excess[0] + p.uplink_excess[1] * sizes, np.nan)
 
     # -- how sure ---------------------------------------------------------------------------------------
 
@@ -155,6 +182,10 @@ class CalibratedModel(Model):
 
 def _sent(rows: Sequence[Row], grid: tuple[int, ...]) -> NDArray[np.bool_]:
     return column([row.key.candidate != "device-only" for row in rows], grid) > 0
+
+
+def _sizes(rows: Sequence[Row], grid: tuple[int, ...]) -> Array:
+    return column([float(row.payload_bytes or 0) for row in rows], grid)
 
 
 def _sum(terms: dict[str, Array], names: Sequence[str]) -> Array:

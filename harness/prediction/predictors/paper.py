@@ -14,6 +14,7 @@ from harness.errors import SpecError
 from harness.prediction.blocks import fine_cumulative_ms, scission_cumulative_ms
 from harness.prediction.link_theory import Array, Link
 from harness.prediction.predictors.base import (
+    Connection,
     Evidence,
     Model,
     Prediction,
@@ -67,7 +68,15 @@ class PaperModel(Model):
         self._execution = execution
         self._place = {cut.index: place for place, cut in enumerate(profiles.device.cuts)}
 
-    def predict(self, link: Link, rows: Sequence[Row], *, slowdown: float | Array = 1.0) -> Table:
+    def predict(
+        self,
+        link: Link,
+        rows: Sequence[Row],
+        *,
+        slowdown: float | Array = 1.0,
+        connection: Connection = "warm",  # noqa: ARG002 (Eq. 4 knows no connections)
+        silence_ms: float = 0.0,  # noqa: ARG002
+    ) -> Table:
         own = possible(rows)
         grid = grid_of(link, slowdown)
         terms = {
