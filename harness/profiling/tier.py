@@ -70,7 +70,7 @@ class Tier:
         """
         if execution == "eager":
             return self._eager(("block", start, end, execution), lambda: self._block(start, end))
-        return self._kept(("block", start, end), lambda: self._block(start, end), self.shape(start))
+        return self._kept(("block", start, end), lambda: self._compilable(start, end), self.shape(start))
 
     def device_tl(self, cut: int, transfer_layer: str) -> Call | None:
         """The DeviceTL at a cut: [1, h, w, c] to the smaller tensor; None where the layer does nothing."""
@@ -117,6 +117,10 @@ class Tier:
             return nothing
         model: Call = slices.block(self.model, start, end)
         return model
+
+    def _compilable(self, start: int, end: int) -> Call:
+        crossed = any(start < cut.index < end for cut in self.cuts)
+        return self._chain(start, end) if crossed else self._block(start, end)
 
     def _chain(self, start: int, end: int) -> Call:
         """Layers `start`+1..`end` as a chain of the compiled blocks between cuts.
