@@ -127,8 +127,9 @@ class CellRunner:
             best=predicted_best(rows, spec),
             anchors=anchors,
         )
-        found = spec.measure.connection, spec.measure.pause_ms
-        requests = [measure(key, *found) for key in keys] + self._calibrating(anchors)
+        found, pause_ms, restarts = spec.measure.connection, spec.measure.pause_ms, spec.link.tcp.slow_start_after_idle
+        requests = [measure(key, found, pause_ms, restarts=restarts) for key in keys]
+        requests += self._calibrating(anchors, pause_ms if found == "idle" else 0.0)
         self._prepare([*keys, *anchors], "compiling heads and tails")
         self._warm(requests, spec.measure.warmup)
         samples: list[Sample] = []
@@ -168,8 +169,10 @@ class CellRunner:
             avoid=spec.model.landmarks,
         )
 
-    def _calibrating(self, anchors: Iterable[Key]) -> list[Request]:
-        return [anchor(key) for key in anchors] + [echo(size) for size in ECHO_BYTES]
+    def _calibrating(self, anchors: Iterable[Key], pause_ms: float = 0.0) -> list[Request]:
+        restarts = self._spec.link.tcp.slow_start_after_idle
+        echoes = [echo(size, restarts=restarts) for size in ECHO_BYTES]
+        return [anchor(key, pause_ms) for key in anchors] + echoes
 
     def _reduce(self, observed: Sequence[tuple[Request, Sample]]) -> Calibration:
         anchors: dict[str, list[Sample]] = {}

@@ -20,19 +20,17 @@ ECHO_IDLE_MS = 100.0
 class Request:
     """One planned request: `measure` or `anchor` with a candidate's key, or `echo` with payload bytes.
 
-    connection: what it finds: `warm`, the open one; `new`, none yet; `idle`, the open one after `pause_ms` of silence.
+    connection: what it finds: `warm`, the open one, or `new`, none yet.
+    pause_ms: of silence before it.
+    rehearsed: it runs once more before, after the same pause, unmeasured. What window a silence leaves depends on what
+        was sent before it, so that a request whose window matters follows its like and not whatever came last.
     """
 
     kind: str
     name: str
     connection: str = "warm"
     pause_ms: float = 0.0
-
-    @property
-    def rehearsed(self) -> bool:
-        """Whether it runs once more, unmeasured, after a silence of its own: what window a silence leaves depends
-        on what was sent before it, so an idle request follows its like and not whatever came last."""
-        return self.connection == "idle" and self.name != str(Key("device-only"))
+    rehearsed: bool = False
 
 
 class Agent(Protocol):
@@ -49,16 +47,33 @@ class ServerTrace(Protocol):
     def discard(self) -> None: ...
 
 
-def measure(key: Key, connection: str = "warm", pause_ms: float = 0.0) -> Request:
-    return Request("measure", str(key), connection, pause_ms if connection == "idle" else 0.0)
+def measure(key: Key, connection: str = "warm", pause_ms: float = 0.0, *, restarts: bool = False) -> Request:
+    """A candidate.
+
+    Args:
+        connection: `warm`, `new`, or `idle`: the open one after `pause_ms` of silence.
+        restarts: whether a silence closes the window (slow start after idle); an idle request is rehearsed anyway.
+    """
+    if connection == "new":
+        return Request("measure", str(key), connection)
+    paused = connection == "idle"
+    rehearsed = (paused or restarts) and key.candidate != "device-only"
+    return Request("measure", str(key), "warm", pause_ms if paused else 0.0, rehearsed)
 
 
-def anchor(key: Key) -> Request:
-    return Request("anchor", str(key))
+def anchor(key: Key, pause_ms: float = 0.0) -> Request:
+    """A candidate without its payload. It tells nothing of a connection, but what computing takes after the same
+    pause: a core that slept computes slower."""
+    return Request("anchor", str(key), pause_ms=pause_ms)
 
 
-def echo(payload_bytes: int, connection: str = "warm", pause_ms: float = 0.0) -> Request:
-    return Request("echo", str(payload_bytes), connection, pause_ms if connection == "idle" else 0.0)
+def echo(payload_bytes: int, connection: str = "warm", pause_ms: float = 0.0, *, restarts: bool = False) -> Request:
+    """So many bytes and no compute; arguments as for `measure`. With `restarts` a warm one, too, follows its like,
+    which leaves a window that holds it."""
+    if connection == "new":
+        return Request("echo", str(payload_bytes), connection)
+    paused = connection == "idle"
+    return Request("echo", str(payload_bytes), "warm", pause_ms if paused else 0.0, paused or restarts)
 
 
 class Runner:
@@ -119,6 +134,6 @@ class Runner:
             "request_id": f"{request.kind}-{order}",
             "paced": paced,
             "idle_ms": ECHO_IDLE_MS if request.kind == "echo" else REQUEST_IDLE_MS,
-            "connection": "new" if request.connection == "new" else "warm",
+            "connection": request.connection,
             "pause_ms": request.pause_ms,
         }

@@ -43,7 +43,7 @@ SETTINGS_SEGMENTS = 1
 #: segment goes in. On a new connection header fields travel in full (HPACK, RFC 7541). Counted on the wire.
 FRAMING_BYTES = {"warm": 120, "idle": 120, "cold": 370, "new": 370}
 #: A receiver acknowledges every second segment, and receive offload merges some: the odd one out is held back, so
-#: that a flight is often one segment short of twice the last.
+#: that the flights after the first are together often one segment short of what slow start allows.
 HELD_BACK_SEGMENTS = 1
 #: What opens a connection's window before anything is measured (conf/link: 5 transfers of 800 kB).
 WARMUP_BYTES = 4_000_000
@@ -130,7 +130,8 @@ def uplink_ms(
         window = window_segments(link, sizes, state=state)
         return warm + connect + _paced_ms(segments, _segment_ms(link), link.rtt_ms, int(window.flat[0]))
     window = window_segments(link, sizes, state=state, silence_ms=silence_ms)
-    return warm + connect + stalls_ms(segments + HELD_BACK_SEGMENTS, _segment_ms(link), link.rtt_ms, window)
+    flown = segments + HELD_BACK_SEGMENTS * (segments > window)
+    return warm + connect + stalls_ms(flown, _segment_ms(link), link.rtt_ms, window)
 
 
 def window_segments(
