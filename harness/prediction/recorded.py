@@ -6,8 +6,10 @@ scalars, both through stand-ins of its own, and nothing else, so that loading on
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from harness.errors import SpecError
 NPY_HEADER_BYTES = 128
 #: The authors' mark for a time that does not exist (no transfer layer possible) or was not taken.
 ABSENT = -1
+#: Opcodes that allocate what they announce, before it is read, or that fetch from elsewhere.
+_GREEDY = ("BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ def read_profiles(path: Path | str) -> list[LayerBenchmark]:
     """
     file = Path(path)
     try:
-        with file.open("rb") as stream:
-            content = _RestrictedUnpickler(stream).load()
+        data = file.read_bytes()
+        _check_opcodes(data)
+        content = _RestrictedUnpickler(io.BytesIO(data)).load()
     except OSError as error:
         raise SpecError(
             f"recorded profile {str(file)!r} cannot be read ({error.strerror}); give a .dat file"
@@ -122,6 +127,15 @@ class _RestrictedUnpickler(pickle.Unpickler):
         if (module, name) not in self._admitted:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return self._admitted[module, name]
+
+
+def _check_opcodes(data: bytes) -> None:
+    """Raise UnpicklingError for what could make the unpickler take far more memory than the file has bytes."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in _GREEDY:
+            raise pickle.UnpicklingError(f"it has the opcode {opcode.name}")
+        if opcode.name.endswith("PUT") and int(argument or 0) > len(data):  # the memo is an array up to that index
+            raise pickle.UnpicklingError(f"it remembers an object number {argument}, in {len(data)} bytes")
 
 
 def _records(content: object) -> Iterator[dict[str, Any]]:

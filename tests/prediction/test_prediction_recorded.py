@@ -131,6 +131,19 @@ def test_any_mutated_byte_gives_records_or_one_line(tmp_path_factory, data):
     assert len(read_profiles(folder / "whole.dat")) == 4  # nothing that a file does lasts
 
 
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b".",  # BYTEARRAY8 of a terabyte
+        b"\x80\x04]r\xff\xff\xff\x7f.",  # LONG_BINPUT: a memo of 2^31 places
+        b"\x80\x04\x8d" + (1 << 40).to_bytes(8, "little") + b"x.",  # BINUNICODE8 of a terabyte
+    ],
+)
+def test_a_file_that_asks_for_more_memory_than_it_has_bytes_is_refused(tmp_path, bomb):
+    with pytest.raises(SpecError):
+        read_profiles(write(tmp_path / "bomb.dat", bomb))
+
+
 def test_what_a_pickle_sets_on_a_stand_in_is_gone_with_it(tmp_path):
     # GLOBAL, then BUILD with a state whose second half goes to setattr: on the class itself.
     poison = b"\x80\x04c__main__\nLayerBenchmark\nN}\x8c\x05modelK\x01s\x86b."
