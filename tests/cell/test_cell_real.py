@@ -67,9 +67,10 @@ def test_a_run_after_a_killed_one_ends_and_leaves_nothing_behind(cell: Finished)
 
 
 def test_a_cell_has_its_files_and_no_others(cell: Finished) -> None:
-    records = ("spec.yaml", "env.json", "samples.jsonl", "anchors.jsonl", "splits.csv", "summary.json", "status.json")
+    records = ("spec.yaml", "env.json", "samples.jsonl", "anchors.jsonl", "summary.json", "status.json")
+    tables = ("splits.csv", "errors.csv")
     shown = ("report.html", "cuts.svg", "cuts.png", "logs", ".hydra")
-    assert {path.name for path in cell.folder.iterdir()} == {*records, *shown}
+    assert {path.name for path in cell.folder.iterdir()} == {*records, *tables, *shown}
     assert len(list(cell.profiles.iterdir())) == 3
 
 
@@ -237,8 +238,8 @@ def test_env_json_says_where_this_was_measured(cell: Finished) -> None:
     assert record["testbed"]["congestion_control"] == {"device": "cubic", "edge": "cubic"}
     assert {"qdiscs", "sysctls", "offloads"} <= record["testbed"].keys()
     if record["testbed"]["backend"] == "netem":  # the relay holds the rate itself
-        (tbf,) = [qdisc for qdisc in record["testbed"]["qdiscs"]["device"] if qdisc["kind"] == "tbf"]
-        assert tbf["rate_bytes_per_s"] == RATE_MBPS * 1e6 / 8
+        (htb,) = [qdisc for qdisc in record["testbed"]["qdiscs"]["device"] if qdisc["kind"] == "htb"]
+        assert htb["rate_bytes_per_s"] == RATE_MBPS * 1e6 / 8
     else:
         assert record["relay"]["up"]["parameters"]["rate_mbps"] == RATE_MBPS
         assert {record["relay"][way]["drops"] for way in ("up", "down")} == {0}

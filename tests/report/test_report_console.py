@@ -37,3 +37,16 @@ def test_the_final_table_fits_and_cuts_nothing_off() -> None:
 
 def test_a_summary_of_nothing_has_few_words() -> None:
     assert summary_lines({})[-1] == "No verdict"
+
+
+def test_the_self_test_of_the_gate_is_counted_and_each_fault_says_what_gave_it_away() -> None:
+    results = [
+        {"fault": "triton_queue_dropped", "verdict": "fail", "caught": True, "reasons": ["queue is 0.40 ms", "more"]},
+        {"fault": "mbit_for_mbyte", "verdict": "pass", "caught": False, "reasons": []},
+    ]
+    lines = summary_lines({"verdict": "fail", "reasons": ["self-test: missed"], "selftest": results})
+    assert lines[-3:] == [
+        "Self-test of the gate: 1 of 2 planted faults turned it red",
+        "  triton_queue_dropped: fail: queue is 0.40 ms",
+        "  mbit_for_mbyte: pass",
+    ]
