@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
@@ -168,12 +169,12 @@ def calibration(runner: Runner, link: LinkSpec, payloads: Mapping[Key, int], pau
     return Constants.of(own)
 
 
-def candidates(cuts: Sequence[Mapping[str, object]]) -> dict[Key, int]:
+def candidates(cuts: Sequence[Mapping[str, Any]]) -> dict[Key, int]:
     """Some splits, evenly spread over the cuts, through the transfer layer where it fits, and their payload bytes."""
     chosen: dict[Key, int] = {}
     for number in range(CANDIDATES):
         cut = cuts[(2 * number + 1) * len(cuts) // (2 * CANDIDATES)]
-        shape = tuple(cut["shape"])  # type: ignore[call-overload]
+        shape = tuple(cut["shape"])
         for name in ("maxpool", "none"):
             try:
                 payload = layers.get(name).payload_shape(shape)
@@ -181,7 +182,7 @@ def candidates(cuts: Sequence[Mapping[str, object]]) -> dict[Key, int]:
                 continue
             size = wire.get("float32").payload_bytes((1, *payload))
             if size is not None:
-                chosen[Key("split", int(str(cut["index"])), name)] = size
+                chosen[Key("split", cut["index"], name)] = size
                 break
     return chosen
 

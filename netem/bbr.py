@@ -34,7 +34,7 @@ def startup_arrivals_ms(segment_ms: float, rtt_ms: float, window: int, sent_befo
         sent_before: segments that the connection has sent before, unpaced ones among them.
     """
     base_ms = rtt_ms + segment_ms
-    bandwidth = window / rtt_ms  # bbr_init_pacing_rate_from_rtt(): the initial window over the handshake's RTT
+    bandwidth = window / max(rtt_ms, segment_ms)  # bbr_init_pacing_rate_from_rtt(): over the handshake's RTT
     full_round = max(1, int(base_ms / segment_ms)) + 1
     arrivals: list[float] = []
     acks: list[tuple[float, int, float]] = []  # when it comes, delivered at sending, when that was

@@ -106,8 +106,9 @@ def window_after_transfer(window_segments: Any, segments: Any, threshold_segment
 
     window, sent = np.asarray(window_segments, dtype=np.float64), np.asarray(segments, dtype=np.float64)
     slow_start = np.maximum(window, np.minimum(window + sent, 2 * sent))
-    past = window + sent - np.maximum(window, threshold_segments)
-    return np.where(past > 0, window + sent - past * (1 - 1 / SEGMENTS_PER_INCREMENT), slow_start)
+    past = np.maximum(0.0, slow_start - np.maximum(window, threshold_segments))
+    left: NDArray[np.float64] = slow_start - past * (1 - 1 / SEGMENTS_PER_INCREMENT)
+    return left
 
 
 def restart_window(

@@ -90,3 +90,34 @@ def test_a_request_that_got_no_answer_is_an_error() -> None:
     agent = CountingAgent(lost=1)
     with pytest.raises(DeviceError, match="answered 7 of 8 requests"):
         list(Runner(agent, agent, request_timeout_s=1).rounds(REQUESTS, 2, seed=0))
+
+
+def test_what_a_request_finds_is_planned() -> None:
+    key = Key("split", 7, "maxpool")
+    requests = [measure(key, "new", 500), measure(key), echo(9, "new"), anchor(key, 500), measure(key, restarts=True)]
+    agent = CountingAgent()
+    found = list(Runner(agent, agent, request_timeout_s=1).rounds(requests, 1, seed=0))
+    planned = [(request["connection"], request["pause_ms"]) for request in agent.asked]
+    assert sorted(planned) == [("new", 0.0)] * 2 + [("warm", 0.0)] * 3 + [("warm", 500)]
+    assert len(found) == len(requests)
+
+
+def test_an_idle_request_follows_its_like_which_is_not_counted() -> None:
+    key = Key("split", 7, "maxpool")
+    requests = [measure(key, "idle", 500), echo(9, "idle", 500), measure(Key("device-only"), "idle", 500)]
+    agent = CountingAgent()
+    found = list(Runner(agent, agent, request_timeout_s=1).rounds(requests, 3, seed=0))
+    assert Counter(request for request, _ in found) == Counter(requests * 3)
+    assert len(agent.asked) == 3 * (2 + 2 + 1)
+    assert {request["pause_ms"] for request in agent.asked} == {500}
+    asked = {request["order"]: request["name"] for request in agent.asked}
+    for request, sample in found:
+        if request.rehearsed:
+            assert asked[sample.order - 1] == asked[sample.order] == request.name
+
+
+def test_warming_up_neither_waits_nor_connects() -> None:
+    key = Key("split", 7, "maxpool")
+    agent = CountingAgent()
+    Runner(agent, agent, request_timeout_s=1).warm([measure(key, "new"), measure(key, "idle", 500)])
+    assert [(request["connection"], request["pause_ms"]) for request in agent.asked] == [("warm", 0.0)] * 2
