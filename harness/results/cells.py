@@ -113,7 +113,7 @@ def _identity(spec: Any) -> dict[str, Any]:
     return {
         "model": group("model"),
         "hardware": group("hardware"),
-        "bandwidth_mbps": number("bandwidth"),
+        "bandwidth_mbps": number("bandwidth") if group("link") in (None, "static") else None,  # a trace has its own
         "rtt_ms": number("latency"),
     }
 

@@ -83,7 +83,7 @@ class LocalTestbed:
     def _start(self) -> None:
         hardware = self.spec.hardware
         _check_cpus(hardware.device.cpu, hardware.edge.cpu)
-#        self._stack.enter_context(lock.measuring())
+        # self._stack.enter_context(lock.measuring())
         self.rootless = _translated(become_root_inside)
         self._logs.mkdir(parents=True, exist_ok=True)
         _translated(lambda: self._stack.enter_context(self.sandbox))

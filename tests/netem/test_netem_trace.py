@@ -1,5 +1,6 @@
 """Traces: read, generated, and replayed on a live link."""
 
+import csv
 import time
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netem import LinkSpec, LinkSpecError, Sandbox, apply, transfer_times_ms
-from netem.trace import Step, Trace, TraceReplay, cellular_uplink
+from netem import Impairments, LinkSpec, LinkSpecError, Sandbox, apply, transfer_times_ms
+from netem.trace import AppliedStep, Step, Trace, TraceReplay, cellular_uplink
 
 
 def test_a_mahimahi_trace_counts_packets(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_a_csv_trace_may_have_delay_and_loss(tmp_path: Path) -> None:
         *("", "# nothing\n", "one\n", "5\n3\n", "-5\n3\n", "t_s\n0\n"),
         *("t_s,rate_mbps\n", "t_s,rate_mbps\n1,5\n", "t_s,rate_mbps\n0,fast\n", "t_s,rate_mbps\n0,-5\n"),
         *("t_s,rate_mbps\n0,5\n0,6\n", "t_s,rate_mbps\n0,nan\n", "t_s,rate_mbps\n0,5,6,7\n"),
-        "t_s,rate_mbps,colour\n0,5,6\n",
+        *("t_s,rate_mbps,colour\n0,5,6\n", "t_s,rate_mbps\n0\n", "t_s,rate_mbps\n0,5\ninf,5\n"),
     ],
 )
 def test_what_is_no_trace_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
@@ -66,6 +67,62 @@ def test_a_generated_uplink_dips_and_comes_back_from_a_file(tmp_path: Path) -> N
     assert Trace.read(tmp_path / "5g.csv").steps == trace.steps
 
 
+STEPS = st.lists(
+    st.tuples(st.integers(1, 5000), st.floats(0.1, 1000), st.none() | st.floats(0, 500), st.none() | st.floats(0, 1)),
+    min_size=1,
+    max_size=20,
+)
+
+
+def made(steps: list[tuple[int, float, float | None, float | None]]) -> Trace:
+    """From (milliseconds in force, rate, delay, loss)."""
+    at_ms, found = 0, []
+    for lasts_ms, rate_mbps, delay_ms, loss in steps:
+        found.append(Step(at_ms / 1e3, rate_mbps, delay_ms, loss))
+        at_ms += lasts_ms
+    return Trace(tuple(found), at_ms / 1e3)
+
+
+@given(STEPS)
+def test_the_mean_weighs_each_step_by_its_time(steps: list[tuple[int, float, float | None, float | None]]) -> None:
+    spec = LinkSpec(10, 10, 3, 4, impairments_up=Impairments(loss=0.25))
+    trace = made(steps)
+    mean = trace.mean(spec)
+    total_ms = sum(step[0] for step in steps)
+    assert sum(trace.lengths_s) == pytest.approx(trace.duration_s)
+    assert mean.rate_up_mbps == pytest.approx(sum(step[0] * step[1] for step in steps) / total_ms)
+    delays = [3 if delay is None else delay for _, _, delay, _ in steps]
+    assert mean.delay_up_ms == pytest.approx(
+        sum(step[0] * delay for step, delay in zip(steps, delays, strict=True)) / total_ms, abs=1e-9
+    )
+    losses = [0.25 if loss is None else loss for *_, loss in steps]
+    assert mean.impairments_up.loss_rate == pytest.approx(
+        sum(step[0] * loss for step, loss in zip(steps, losses, strict=True)) / total_ms, abs=1e-9
+    )
+    assert (mean.rate_down_mbps, mean.delay_down_ms) == (10, 4)
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from("0123456789.,-\nt_sratembpdlyo "), max_size=80).map("".join))
+def test_any_text_is_a_trace_or_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.trace"
+    path.write_text(text)
+    message = ""
+    try:
+        trace = Trace.read(path)
+    except LinkSpecError as error:
+        message = str(error)
+    assert "\n" not in message
+    if not message:
+        assert trace.steps[0].t_s == 0
+        assert all(0.064 <= step.rate_mbps <= 10_000 for step in trace.steps)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(LinkSpecError, match="No such file") as caught:
+        Trace.read(tmp_path / "none")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.link
 def test_a_replayed_trace_is_felt_and_its_lateness_known(sandbox: Sandbox) -> None:
     applied = apply(sandbox, LinkSpec(50, 50, 2, 2))
@@ -84,3 +141,28 @@ def test_a_trace_loops_until_it_is_left(sandbox: Sandbox) -> None:
     with TraceReplay(sandbox, applied, Trace((Step(0, 10), Step(0.01, 20)), 0.02), loop=True) as replay:
         time.sleep(0.3)
     assert len(replay.lateness_ms) > 6
+
+
+@pytest.mark.link
+def test_what_was_put_in_force_is_known_by_its_time(sandbox: Sandbox, tmp_path: Path) -> None:
+    spec = LinkSpec(50, 50, 2, 2)
+    applied = apply(sandbox, spec)
+    base = LinkSpec(50, 50, 7, 2, impairments_up=Impairments(loss=0.125))
+    trace = Trace((Step(0, 10), Step(0.01, 20, 5.0), Step(0.02, 30, None, 0.5)), 0.03)
+    before_ns = time.monotonic_ns()
+    with TraceReplay(sandbox, applied, trace, base=base) as replay:
+        time.sleep(0.1)
+    found = replay.applied_steps
+    assert [(step.t_s, step.rate_mbps, step.delay_ms, step.loss) for step in found] == [
+        (0, 10, 7, 0.125),
+        (0.01, 20, 5, 0.125),
+        (0.02, 30, 7, 0.5),
+    ]
+    assert before_ns <= found[0].due_ns <= found[0].applied_ns <= time.monotonic_ns()
+    assert [step.due_ns - found[0].due_ns for step in found] == [0, 10_000_000, 20_000_000]
+    assert replay.as_dict()["outlasted"]
+    replay.write(tmp_path / "trace.csv")
+    with (tmp_path / "trace.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    again = [AppliedStep(int(r["due_ns"]), int(r["applied_ns"]), *map(float, list(r.values())[2:])) for r in rows]
+    assert again == found
