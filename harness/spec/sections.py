@@ -83,7 +83,7 @@ class Hardware(Part):
 class Tcp(Part):
     """TCP policy of both ends."""
 
-    congestion_control: Literal["cubic", "reno"] = field("set by route metric in both namespaces")
+    congestion_control: Literal["cubic", "reno", "bbr"] = field("set by route metric in both namespaces")
     slow_start_after_idle: bool = field("false: an idle connection keeps its window")
     warmup_transfers: int = field("transfers that open a connection's window", ge=0, le=1000)
     warmup_bytes: int = field("size of each of them", "bytes", ge=0, le=100_000_000)
