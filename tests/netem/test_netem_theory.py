@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -62,3 +63,23 @@ def test_an_array_gives_what_its_elements_give(sizes: list[int], rate_mbps: floa
     assert together.shape == array.shape
     alone = [transfer_ms(n, rate_mbps, 14, 28, state="cold") for n in sizes]
     assert all(math.isclose(a, b) for a, b in zip(together, alone, strict=True))
+
+
+@given(st.lists(st.tuples(SIZES, RATES, DELAYS, st.integers(1, 500)), min_size=1, max_size=6))
+def test_all_arguments_broadcast(rows: list[tuple[int, float, float, int]]) -> None:
+    size, rate, delay, window = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
+    for state in ("warm", "cold", "new"):
+        grid = transfer_ms(
+            size[:, None, None], rate[None, :, None], delay, 2 * delay, state=state, window_segments=window
+        )
+        assert grid.shape == (len(rows),) * 3
+        for i, j, k in product(range(len(rows)), repeat=3):
+            own = float(size[i]), float(rate[j]), float(delay[k]), 2 * float(delay[k])
+            alone = transfer_ms(*own, state=state, window_segments=float(window[k]))
+            assert isinstance(alone, float)
+            assert math.isclose(grid[i, j, k], alone, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_a_new_connection_takes_as_many_round_trips_as_are_said() -> None:
+    one, two = (transfer_ms(2_000, 57, 14, 28, state="new", round_trips=trips) for trips in (1, 2))
+    assert two - one == pytest.approx(28)
