@@ -6,15 +6,25 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from harness.spec.fields import Part, field, nearest
 
 #: What a ranking can be by.
 OBJECTIVES = ("latency", "payload")
 #: A layer by its Keras index or by its name.
-Layer = Annotated[int, Field(ge=0, le=100_000)] | Annotated[str, Field(min_length=1)]
-Layers = Annotated[tuple[Layer, ...], Field(strict=False)]
+Layer = int | str
+
+
+def _layers(value: object) -> object:
+    for layer in value if isinstance(value, list | tuple) else ():
+        index = isinstance(layer, int) and not isinstance(layer, bool) and 0 <= layer <= 100_000
+        if not index and not (isinstance(layer, str) and layer):
+            raise ValueError(f"{layer!r} is no layer; allowed: Keras indices from 0 to 100000, and names")
+    return value
+
+
+Layers = Annotated[tuple[Layer, ...], Field(strict=False), BeforeValidator(_layers)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[float, Field(gt=0, le=1e9)]
 Bytes = Annotated[int, Field(ge=0, le=2**53)]
