@@ -35,16 +35,17 @@ class TimedSlice:
         return within and (self.start, self.end) != (other.start, other.end)
 
 
-def find_flags(slices: Sequence[TimedSlice], noise: float = NOISE) -> tuple[Flag, ...]:
+def find_flags(slices: Sequence[TimedSlice], *, noise: float = NOISE, floor_ms: float = 0.0) -> tuple[Flag, ...]:
     """Contradictions beyond the noise, the largest first; each slice is named once on either side.
 
-    Flagged is a pair whose intervals lie apart the wrong way round by more than `noise` of the shorter one's time.
+    Flagged is a pair whose intervals lie apart the wrong way round by more than `noise` of the shorter one's time,
+    and by more than `floor_ms`.
     """
     found = []
     for longer in slices:
         for shorter in slices:
             by_ms = shorter.low_ms - longer.high_ms
-            if by_ms > noise * shorter.ms and longer.contains(shorter):
+            if by_ms > max(noise * shorter.ms, floor_ms) and longer.contains(shorter):
                 found.append(Flag(longer.name, shorter.name, by_ms, min(1.0, by_ms / shorter.ms)))
     kept: list[Flag] = []
     for flag in sorted(found, key=lambda flag: -flag.share):

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import HarnessError
 from harness.prediction.calibration import ANCHOR_TERMS, PACED_TERMS, calibrate
 from harness.prediction.link_theory import downlink_ms, uplink_ms
+from harness.prediction.profile import Calibration
 from harness.results.schema import Key, Sample
 from tests.prediction.synthetic_world import make_link
 
@@ -81,3 +83,30 @@ def test_scatter_does_not_depend_on_one_outlier_and_falls_with_the_number_of_sam
         assert with_outlier < 3 * without
     for many, few in zip(spread(steady * 4), spread(steady), strict=True):
         assert many == pytest.approx(few / 2, rel=0.2)
+
+
+def test_anchors_that_contradict_each_other_are_flagged_and_refused_only_beyond_use() -> None:
+    def calibrated(head_ms: float, whole_ms: float, tail_ms: float = 5.0, slowdown: float = 4.0) -> Calibration:
+        key = "split/9/maxpool/float32"
+        anchors = {
+            key: [sample(key, device=slowdown * head_ms, edge=tail_ms, **network(1, 0.1))] * 4,
+            "device-only": [sample("device-only", device=slowdown * whole_ms)] * 4,
+            "edge-only/uint8": [sample("edge-only/uint8", edge=20.0, **network(1, 0.1))] * 4,
+        }
+        return calibrate(
+            anchors,
+            {2000: echoes([1.0] * 4, 2000)},
+            link=LINK,
+            slowdown=slowdown,
+            response_bytes=4150,
+            fingerprint={},
+        )
+
+    assert calibrated(head_ms=10.0, whole_ms=11.0).flags == ()
+    (flag,) = calibrated(head_ms=12.0, whole_ms=9.0).flags
+    assert (flag.longer, flag.shorter) == ("the whole model", "the head up to cut 9")
+    assert (flag.by_ms, flag.share) == (pytest.approx(3.0), pytest.approx(0.25))
+    (flag,) = calibrated(head_ms=10.0, whole_ms=11.0, tail_ms=25.0).flags
+    assert (flag.longer, flag.shorter) == ("the whole model", "the tail from cut 9")
+    with pytest.raises(HarnessError, match="the calibration cannot be used"):
+        calibrated(head_ms=12.0, whole_ms=3.0)

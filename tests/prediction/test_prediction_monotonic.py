@@ -52,6 +52,12 @@ def test_what_intervals_or_noise_explain_is_no_contradiction(ms: float, part: fl
     assert find_flags(overlapping) == ()
 
 
+def test_what_lies_below_the_floor_is_no_contradiction() -> None:
+    slices = [timed(0, 2, 1.0), timed(0, 1, 1.5), timed(5, 9, 10.0), timed(6, 7, 12.0)]
+    assert [flag.longer for flag in find_flags(slices, floor_ms=0.7)] == ["5..9"]
+    assert len(find_flags(slices)) == 2
+
+
 def test_only_containment_counts() -> None:
     assert find_flags([timed(0, 3, 1.0), timed(2, 5, 9.0), timed(3, 9, 20.0)]) == ()
     assert find_flags([timed(0, 3, 1.0), timed(0, 3, 9.0)]) == ()  # the same layers twice
