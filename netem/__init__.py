@@ -22,6 +22,7 @@ from netem.theory import goodput_mbps, link_rate_mbps, transfer_ms, wire_bytes
 from netem.units import parse_duration_ms, parse_rate_mbps
 
 if TYPE_CHECKING:
+    from netem.backends import missing_qdiscs
     from netem.packet_probe import PacketReport, send_packets
     from netem.rootless import become_root_inside
     from netem.shaper import AppliedLink, apply, change, choose_backend, planned_commands, restore, verify
@@ -52,6 +53,7 @@ __all__ = [
     "choose_backend",
     "goodput_mbps",
     "link_rate_mbps",
+    "missing_qdiscs",
     "parse_duration_ms",
     "parse_rate_mbps",
     "planned_commands",
@@ -65,6 +67,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "backends": ("missing_qdiscs",),
     "packet_probe": (
         "PacketReport",
         "send_packets",

@@ -34,7 +34,7 @@ def report() -> list[Capability]:
     if sandbox.available:
         found += [
             _tried("netem", lambda: _kernel("netem")),
-            _tried("rate-only", lambda: _kernel("tbf")),
+            _tried("rate-only", lambda: _kernel("htb")),
             _tried("relay", _packet_socket),
         ]
     else:

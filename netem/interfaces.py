@@ -14,22 +14,27 @@ from typing import Any, Literal
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl.tcmsg import plugins, sched_pfifo
 
 from netem import netem_options, qdisc
 from netem.errors import CapabilityError, ShapingError
 from netem.impairments import Impairments
+from netem.link import ETHERNET_HEADER_BYTES
 from netem.units import bytes_per_s
 
 netem_options.register()
+plugins.setdefault("bfifo", sched_pfifo)  # pyroute2 has the one that counts packets; both have the same options
 
 Backend = Literal["netem", "relay", "rate-only"]
 
 TRANSMIT_QUEUE_FRAMES = 10_000
-"""Room between tbf and the relay; at tbf's pace it stays nearly empty unless the relay is held up."""
+"""Room before the relay; it stays nearly empty unless the relay is held up."""
 
 _ROOT_HANDLE = 0x00010000
-_CHILD_HANDLE = 0x00020000
-_CHILD_PARENT = 0x00010001
+_ROOT_CHILD = 0x00010001
+_RATE_HANDLE = 0x00020000
+_RATE_CLASS = 0x00020001
+_QUEUE_HANDLE = 0x00030000
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
@@ -89,8 +94,8 @@ def configure(end: End, backend: Backend, peer: tuple[str, str] | None) -> None:
         if backend == "relay":
             complete_checksums(end.interface)
         index = _index(end.interface)
-        shape(ip, index, end, backend)
-        # One segment at most: tbf must see the frames that the link carries, not what offload glues together.
+        _shape(ip, index, end, backend, fresh=True)
+        # One segment at most: htb must see the frames that the link carries, not what offload glues together.
         plain = {"mtu": end.mtu, "txqlen": TRANSMIT_QUEUE_FRAMES, "gso_max_segs": 1}
         ip.link("set", index=index, address=end.mac, state="up", **plain)
         ip.addr("replace", index=index, address=end.address, prefixlen=32)
@@ -122,27 +127,37 @@ def _route(ip: IPRoute, index: int, end: End) -> None:
 def reshape(end: End, backend: Backend) -> None:
     """Change the qdiscs of one end in place: the same handles, every attribute sent again."""
     with _netlink(f"change {end.interface}") as ip:
-        shape(ip, _index(end.interface), end, backend)
+        _shape(ip, _index(end.interface), end, backend, fresh=False)
 
 
-def shape(ip: IPRoute, index: int, end: End, backend: Backend) -> None:
+def _shape(ip: IPRoute, index: int, end: End, backend: Backend, *, fresh: bool) -> None:
     """Put the qdiscs on, or change them in place: netem's end delay, then rate; the relay's none.
 
-    netem stands at the root because it takes a packet off its socket's account on arrival; below tbf, a
-    sender's small-queue limit would count the bytes that are only on their way and throttle it.
+    netem stands at the root because it takes a packet off its socket's account on arrival; below the rate, a sender's
+    small-queue limit would count the bytes that are only on their way and throttle it.
+
+    The rate is htb's, with one class, and not tbf's: ``tbf_change`` fills its bucket, so that each change in place
+    lets a burst through (200 changes under load: 170 kB more than the link allows), while a class of htb keeps its
+    tokens (none more).
     """
     if backend == "relay":
         return
-    tbf = {
-        "rate": bytes_per_s(end.rate_mbps),
-        "burst": end.burst_bytes,
-        "limit": end.queue_bytes,
-    }
-    if backend == "rate-only":
-        ip.tc("replace", "tbf", index, handle=_ROOT_HANDLE, **tbf)
-        return
-    ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, **qdisc.netem_keywords(end))
-    ip.tc("replace", "tbf", index, handle=_CHILD_HANDLE, parent=_CHILD_PARENT, **tbf)
+    if backend == "netem":
+        ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, **qdisc.netem_keywords(end))
+    if fresh:  # htb itself has nothing to change
+        parent = {"parent": _ROOT_CHILD} if backend == "netem" else {}
+        ip.tc("add", "htb", index, handle=_RATE_HANDLE, default=_RATE_CLASS & 0xFFFF, **parent)
+    bucket = max(1, qdisc.htb_bucket_bytes(end))
+    ip.tc(
+        *("replace-class", "htb", index),
+        handle=_RATE_CLASS,
+        parent=_RATE_HANDLE,
+        rate=bytes_per_s(end.rate_mbps),
+        burst=bucket,
+        cburst=bucket,
+        quantum=end.mtu + ETHERNET_HEADER_BYTES,
+    )
+    ip.tc("replace", "bfifo", index, handle=_QUEUE_HANDLE, parent=_RATE_CLASS, limit=end.queue_bytes)
 
 
 def raise_relay_ends(interfaces: Sequence[str], mtu: int) -> None:
@@ -180,9 +195,15 @@ def remove(interface: str) -> None:
 
 
 def qdiscs(interface: str) -> list[dict[str, Any]]:
-    """The qdiscs of an interface as the kernel reports them, in plain units."""
+    """The qdiscs of an interface as the kernel reports them, root first, in plain units; htb with its one class."""
     with _netlink(f"read back {interface}") as ip:
-        return [qdisc.describe(message) for message in ip.get_qdiscs(index=_index(interface))]
+        index = _index(interface)
+        found = [qdisc.describe(message) for message in ip.get_qdiscs(index=index)]
+        classes = [message for message in ip.get_classes(index=index) if message.get_attr("TCA_KIND") == "htb"]
+        for described in found:
+            if described["kind"] == "htb":
+                described.update(*map(qdisc.describe_class, classes))
+        return sorted(found, key=lambda described: (described["parent"] != "root", described["handle"]))
 
 
 def offloads(interface: str) -> dict[str, bool]:
@@ -198,18 +219,13 @@ def offloads(interface: str) -> dict[str, bool]:
     return state
 
 
-def accepts_netem() -> bool:
-    """Whether this kernel has ``sch_netem``."""
-    return accepts("netem")
-
-
 def accepts(kind: str) -> bool:
     """Whether this kernel has that qdisc: tried on a throw-away veth of the calling thread's namespace.
 
     Args:
-        kind: ``netem`` or ``tbf``.
+        kind: ``netem`` or ``htb``.
     """
-    keywords = {"netem": {"delay": 1000}, "tbf": {"rate": 1_000_000, "burst": 15_000, "limit": 100_000}}[kind]
+    keywords = {"netem": {"delay": 1000}, "htb": {"default": 1}}[kind]
     with _netlink("make a throw-away veth") as ip:
         ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
         try:

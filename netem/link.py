@@ -9,14 +9,14 @@ from netem.impairments import UNIMPAIRED, Impairments
 from netem.units import parse_duration_ms, parse_rate_mbps
 
 RATE_MBPS_RANGE = (0.064, 10_000.0)
-"""From one ISDN channel to 10 GbE; tbf's 32-bit rate field ends at 34 Gbit/s."""
+"""From one ISDN channel to 10 GbE; htb's 32-bit rate field ends at 34 Gbit/s."""
 
 DELAY_MS_RANGE = (0.0, 10_000.0)
 MTU_RANGE = (576, 9_000)
 """RFC 791 has every host accept 576 bytes; 9,000 is the usual jumbo frame."""
 
 ETHERNET_HEADER_BYTES = 14
-"""What tbf counts on top of the IP packet (no preamble, no frame check sequence)."""
+"""What the kernel's qdiscs count on top of the IP packet (no preamble, no frame check sequence)."""
 
 DEFAULT_BURST_BYTES = 15_000
 """Ten full frames. A bucket of 256 kB lets 0.1 MB through in 0.2 ms, so that small tensors never feel the
@@ -68,7 +68,7 @@ class LinkSpec:
         queue_bytes: what may wait before the bottleneck, each way; None takes
             ``default_queue_bytes``, which one TCP connection cannot overflow.
         mtu: largest IP packet, bytes.
-        burst_bytes: size of the tbf bucket.
+        burst_bytes: size of the token bucket that holds the rate.
         tcp: what TCP does at both ends.
         impairments_up, impairments_down: jitter, loss, reordering and the like, each way.
         seed: of all that is random. The relay then drops the same packets every time; the kernel's netem

@@ -3,9 +3,9 @@
 from netem import tcp
 from netem.impairments import GilbertElliott, Impairments
 from netem.interfaces import TRANSMIT_QUEUE_FRAMES, Backend, End
-from netem.link import LinkSpec
+from netem.link import ETHERNET_HEADER_BYTES, LinkSpec
 from netem.namespaces import ADDRESSES, Where
-from netem.qdisc import NETEM_LIMIT_PACKETS
+from netem.qdisc import NETEM_LIMIT_PACKETS, htb_bucket_bytes
 from netem.units import bytes_per_s, microseconds, milliseconds
 
 INTERFACES: dict[Where, str] = {"device": "uplink0", "edge": "downlink0"}
@@ -80,14 +80,22 @@ def _end(end: End, where: Where, backend: Backend) -> list[str]:
 
 
 def _qdiscs(end: End, where: Where, backend: Backend) -> list[str]:
-    tbf = f"tbf rate {bytes_per_s(end.rate_mbps) * 8}bit burst {end.burst_bytes} limit {end.queue_bytes}"
-    replace = f"tc -n {where} qdisc replace dev {end.interface}"
     if backend == "relay":
         return []
-    if backend == "rate-only":
-        return [f"{replace} root handle 1: {tbf}"]
-    netem = f"netem delay {microseconds(end.delay_ms)}us{_impairments(end.impairments)} limit {NETEM_LIMIT_PACKETS}"
-    return [f"{replace} root handle 1: {netem} seed {end.seed}", f"{replace} parent 1:1 handle 2: {tbf}"]
+    qdisc, root = f"tc -n {where} qdisc replace dev {end.interface}", "root"
+    lines = []
+    if backend == "netem":
+        delay = f"netem delay {microseconds(end.delay_ms)}us{_impairments(end.impairments)}"
+        lines.append(f"{qdisc} root handle 1: {delay} limit {NETEM_LIMIT_PACKETS} seed {end.seed}")
+        root = "parent 1:1"
+    bucket = htb_bucket_bytes(end)
+    return [
+        *lines,
+        f"{qdisc} {root} handle 2: htb default 1",
+        f"tc -n {where} class replace dev {end.interface} parent 2: classid 2:1 htb rate "
+        f"{bytes_per_s(end.rate_mbps) * 8}bit burst {bucket} cburst {bucket} quantum {end.mtu + ETHERNET_HEADER_BYTES}",
+        f"{qdisc} parent 2:1 handle 3: bfifo limit {end.queue_bytes}",
+    ]
 
 
 def _relayed(end: End) -> str:

@@ -199,7 +199,7 @@ def _last_line(process: "subprocess.Popen[bytes]") -> str:
 
 
 def _transfers(rate_mbps: float, burst_bytes: int) -> list[int]:
-    """One transfer to open the window, then those that count; long enough to outlast tbf's bucket."""
+    """One transfer to open the window, then those that count; long enough to outlast the bucket."""
     bytes_per_s = rate_mbps * 1e6 / 8
     sizes = [_WARM_UP_S * bytes_per_s, *[_TRANSFER_S * bytes_per_s] * _TRANSFERS]
     return [max(round(size), 8 * burst_bytes) for size in sizes]

@@ -19,7 +19,7 @@ _ARRIVAL = struct.Struct("!Qd")
 _STAMP = struct.Struct("!Q")
 _CHUNK_BYTES = 65_536
 _RATE_FROM = 0.25
-"""The rate is taken over the last three quarters of a transfer, when tbf's bucket is long empty."""
+"""The rate is taken over the last three quarters of a transfer, when the token bucket is long empty."""
 
 
 def serve(address: str, timeout_s: float) -> None:

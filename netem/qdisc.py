@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from netem.distributions import table
 from netem.impairments import GilbertElliott
+from netem.link import ETHERNET_HEADER_BYTES
 from netem.units import microseconds
 
 if TYPE_CHECKING:
     from netem.interfaces import End
 
 NETEM_LIMIT_PACKETS = 200_000
-"""netem's limit counts packets in flight, and must never be what drops; tbf's limit is the queue."""
+"""netem's limit counts packets in flight, and must never be what drops; bfifo's limit is the queue."""
 
 
 def netem_keywords(end: "End") -> dict[str, Any]:
@@ -39,6 +40,14 @@ def netem_keywords(end: "End") -> dict[str, Any]:
     return keywords
 
 
+def htb_bucket_bytes(end: "End") -> int:
+    """Bucket of the htb class: one full frame less than the link's, because htb sends that much on credit.
+
+    tbf, as the theory, sends a frame when the bucket holds all of it; htb when the bucket is not overdrawn.
+    """
+    return end.burst_bytes - (end.mtu + ETHERNET_HEADER_BYTES)
+
+
 def describe(message: Any) -> dict[str, Any]:
     """A qdisc as the kernel reports it (pyroute2's message), in plain units."""
     described: dict[str, Any] = {
@@ -47,21 +56,26 @@ def describe(message: Any) -> dict[str, Any]:
         "parent": "root" if message["parent"] == 0xFFFFFFFF else _handle_text(message["parent"]),
     }
     options = message.get_attr("TCA_OPTIONS")
-    if described["kind"] == "tbf":
-        parameters = options.get_attr("TCA_TBF_PARMS")
-        rate = parameters["rate"]
-        described |= {
-            "rate_bytes_per_s": rate,
-            # The kernel keeps the bucket as the time that it takes to fill, in ticks of 64 ns.
-            "burst_bytes": round(rate * parameters["buffer"] * 64e-9),
-            "limit_bytes": parameters["limit"],
-        }
+    if described["kind"] == "bfifo":
+        described |= {"limit_bytes": options["limit"]}
     elif described["kind"] == "netem":
         described |= _describe_netem(options)
     statistics = message.get_attr("TCA_STATS2")
     if statistics is not None and (queue := statistics.get_attr("TCA_STATS_QUEUE")) is not None:
         described |= {"drops": queue["drops"]}
     return described
+
+
+def describe_class(message: Any) -> dict[str, Any]:
+    """A class of htb as the kernel reports it, in plain units."""
+    parameters = message.get_attr("TCA_OPTIONS").get_attr("TCA_HTB_PARMS")
+    rate = parameters["rate"]
+    return {
+        "rate_bytes_per_s": rate,
+        "ceil_bytes_per_s": parameters["ceil"],
+        # The kernel keeps the bucket as the time that it takes to fill, in ticks of 64 ns.
+        "burst_bytes": round(rate * parameters["buffer"] * 64e-9),
+    }
 
 
 def _describe_netem(options: Any) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from netem.interfaces import Backend, End
 from netem.link import LinkSpec
 from netem.namespaces import Sandbox, Where
 from netem.plan import ends
+from netem.qdisc import htb_bucket_bytes
 from netem.relay_client import channel_parameters
 from netem.units import bytes_per_s, microseconds
 
 _TICK_US = 1
-"""tbf keeps its bucket in whole microseconds of the rate."""
+"""pyroute2 sends the bucket in whole microseconds of the rate."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,16 @@ def _require_qdiscs(end: End, where: Where, backend: Backend, found: list[dict[s
     if backend == "netem":
         asked.append(_asked_of_netem(end))
     if backend != "relay":
-        asked.append({"kind": "tbf", "rate_bytes_per_s": bytes_per_s(end.rate_mbps), "limit_bytes": end.queue_bytes})
-    shaping = [qdisc for qdisc in found if qdisc["kind"] in ("netem", "tbf")]
+        rate = bytes_per_s(end.rate_mbps)
+        asked.append({"kind": "htb", "rate_bytes_per_s": rate, "ceil_bytes_per_s": rate})
+        asked.append({"kind": "bfifo", "limit_bytes": end.queue_bytes})
+    shaping = [qdisc for qdisc in found if qdisc["kind"] in ("netem", "htb", "bfifo")]
     bucket_step_bytes = 1 + bytes_per_s(end.rate_mbps) * _TICK_US / 1e6
     ok = len(shaping) == len(asked) and all(
         _same(got[name], value) for got, wanted in zip(shaping, asked, strict=True) for name, value in wanted.items()
     )
     if ok and backend != "relay":
-        ok = abs(shaping[-1]["burst_bytes"] - end.burst_bytes) <= bucket_step_bytes
+        ok = abs(shaping[-2]["burst_bytes"] - htb_bucket_bytes(end)) <= bucket_step_bytes
     if not ok:
         raise ShapingError(
             f"the kernel reports {found} on {end.interface} in the {where} namespace, but {asked} was set: "

@@ -7,8 +7,8 @@ AF_PACKET on a pair of veths rather than TUN or TAP, by measurement (60 Mbit/s, 
 machine): reading a TAP interface takes a select and a read a frame, because the frame must be read at once for its
 time to be known: 38 % of a core at 60 Mbit/s. The ring of AF_PACKET holds frames with the kernel's time of arrival,
 so this process sleeps until frames are due, and sends those that are due within ``BATCH_NS`` together: 18 %.
-It needs no /dev/net/tun either, and so runs rootless everywhere. The rate is done here and not by tbf: exact to the
-nanosecond in theory, and a change in place does not refill the bucket, as the kernel's ``tbf_change`` does.
+It needs no /dev/net/tun either, and so runs rootless everywhere. The rate is done here and not by a qdisc:
+exact to the nanosecond, whenever this process wakes.
 
 Standard input takes one JSON object a line and answers each with one on standard output: ``{"up": PARAMETERS,
 "down": PARAMETERS}`` changes the channels in place, ``{"reset": true}`` zeroes the counters and begins the random
@@ -55,6 +55,7 @@ class Direction:
         self.target = target
         self.channel = Channel(parameters, monotonic_ns())
         self.scanned_ns = 0.0
+        self.changed_ns = monotonic_ns()
         self.send_drops = 0
         self.reset()
 
@@ -66,6 +67,12 @@ class Direction:
         channel = self.channel
         channel.lost = channel.overflowed = channel.duplicated = channel.corrupted = channel.reordered = 0
         channel.reseed()
+
+    def change(self, parameters: dict[str, Any]) -> None:
+        """Set all parameters in place; what came before is its time's."""
+        self.receive()
+        self.changed_ns = monotonic_ns()
+        self.channel.change(parameters, self.changed_ns)
 
     def receive(self) -> None:
         """Take in all frames that have come."""
@@ -99,6 +106,7 @@ class Direction:
         channel = self.channel
         return {
             "parameters": channel.parameters,
+            "changed_ns": self.changed_ns,  # of the monotonic clock: from when on these hold
             "frames": self.frames,
             "bytes": self.bytes,
             # What nobody asked for: frames that found the ring or the other interface full.
@@ -184,8 +192,7 @@ class Relay:
     def _obey(self, command: dict[str, Any]) -> None:
         for direction, parameters in ((self.up, command.get("up")), (self.down, command.get("down"))):
             if parameters:
-                direction.receive()  # what came before the change is its time's
-                direction.channel.change(parameters, monotonic_ns())
+                direction.change(parameters)
             if command.get("reset"):
                 direction.reset()
 

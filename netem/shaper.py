@@ -4,16 +4,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 from netem import interfaces, tcp
+from netem.backends import choose_backend, left_out, require_qdiscs
 from netem.calibration import latency_us
-from netem.errors import CapabilityError, LinkSpecError, ShapingError
+from netem.errors import LinkSpecError, ShapingError
 from netem.impairments import UNIMPAIRED
 from netem.interfaces import Backend, End
 from netem.link import LinkSpec
-from netem.namespaces import Sandbox, Where, in_network_namespace
+from netem.namespaces import Sandbox, Where
 from netem.plan import INTERFACES, MIDDLE_INTERFACES, ends, planned_commands
 from netem.probe import LinkReport, check, probe
 from netem.readback import kernel_state, require_parameters
@@ -76,16 +76,6 @@ class AppliedLink:
         return {name: getattr(self, name) for name in names}
 
 
-@cache
-def choose_backend() -> Backend:
-    """``netem`` where a throw-away veth in a scratch namespace takes ``sch_netem``, else ``relay``.
-
-    Raises:
-        CapabilityError: this process may not make network namespaces.
-    """
-    return "netem" if in_network_namespace(None, interfaces.accepts_netem) else "relay"
-
-
 def apply(
     sandbox: Sandbox,
     spec: LinkSpec,
@@ -110,11 +100,8 @@ def apply(
         ShapingError: the kernel did not take, or did not keep, what was asked for.
     """
     chosen = backend or choose_backend()
-    if chosen == "netem" and choose_backend() != "netem":
-        raise CapabilityError(
-            "this kernel has no sch_netem: allowed here is the backend relay; ask for it, or load the module"
-        )
-    notes = _left_out(spec, allow_no_delay) if chosen == "rate-only" else ()
+    require_qdiscs(chosen)
+    notes = left_out(spec, allow_no_delay) if chosen == "rate-only" else ()
     if sandbox.call("device", lambda: interfaces.exists(INTERFACES["device"])):
         raise ShapingError("this sandbox has a link already: one link a sandbox; change it, or restore it first")
     # Nothing may be lost while the TCP policy is proved and the path calibrated.
@@ -186,9 +173,9 @@ def _timed(steps_ms: dict[str, float], step: str) -> Iterator[None]:
 def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back: bool = True) -> AppliedLink:
     """Make the link another one in place: at no moment is it unlimited, and every attribute is sent again.
 
-    Packets on their way keep their delay; packets in the queue leave at the new rate. The relay's bucket keeps
-    its level, the kernel's tbf fills its bucket at each change. ``read_back`` false saves the milliseconds of
-    asking the kernel what it now has (the relay's answer is checked anyway).
+    Packets on their way keep their delay; packets in the queue leave at the new rate, and the bucket keeps its level.
+    ``read_back`` false saves the milliseconds of asking the kernel what it now has (the relay's answer is checked
+    anyway).
 
     Raises:
         LinkSpecError: MTU, TCP policy or a delay without a backend for it cannot be changed in place.
@@ -197,7 +184,7 @@ def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back:
     old = applied.spec
     if old is None or (old.mtu, old.tcp) != (spec.mtu, spec.tcp):
         raise LinkSpecError("mtu and tcp cannot be changed in place: restore the link, then apply the new one")
-    notes = _left_out(spec, bool(applied.notes)) if applied.backend == "rate-only" else applied.notes
+    notes = left_out(spec, bool(applied.notes)) if applied.backend == "rate-only" else applied.notes
     compensation_us = microseconds(applied.compensation_ms)
     if applied.relay is not None:
         require_parameters(spec, compensation_us, applied.relay.change(spec, compensation_us))
@@ -259,20 +246,6 @@ def restore(sandbox: Sandbox, applied: AppliedLink) -> None:
     _remove(sandbox)
     for where, values in applied.sysctls_before.items():
         sandbox.call(where, lambda values=values: tcp.set_sysctls(values))  # type: ignore[misc]
-
-
-def _left_out(spec: LinkSpec, allowed: bool) -> tuple[str, ...]:
-    asked = []
-    if spec.rtt_ms:
-        asked.append(f"{spec.rtt_ms:g} ms of delay")
-    if not (spec.impairments_up.none and spec.impairments_down.none):
-        asked.append("jitter, loss, reordering, duplicates or corruption")
-    if not asked:
-        return ()
-    text = f"the backend rate-only leaves out {' and '.join(asked)}"
-    if not allowed:
-        raise CapabilityError(f"{text}: allowed are netem and relay; or accept it with --allow-no-delay")
-    return (text,)
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def test_a_chain_that_never_gets_better_is_refused() -> None:
 
 def test_the_plan_names_rate_delay_and_congestion_control() -> None:
     in_kernel = "\n".join(planned_commands(PAPER, "netem"))
-    assert "parent 1:1 handle 2: tbf rate 57000000bit burst 15000" in in_kernel
+    assert "parent 1:1 handle 2: htb default 1" in in_kernel
+    assert "parent 2: classid 2:1 htb rate 57000000bit burst 13486 cburst 13486" in in_kernel
     assert "root handle 1: netem delay 14000us" in in_kernel
     assert in_kernel.count("congctl cubic") == 2
     with_relay = "\n".join(planned_commands(PAPER, "relay"))

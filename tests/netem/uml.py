@@ -3,7 +3,7 @@
 It is held to one core, real-time: its kernel and each of its programs are processes of the host that take turns by
 ptrace, and a turn to another core costs a wake-up there. A system call inside, reading the clock among them, takes
 15 us on one core and 51 us on two; only on one does it carry 100 Mbit/s (89 on two). And what the host takes from it
-for longer than tbf's bucket lasts (15 kB: 2 ms at 60 Mbit/s) is lost rate: on a busy host 60 Mbit/s came out as 38
+for longer than the token bucket lasts (15 kB: 2 ms at 60 Mbit/s) is lost rate: on a busy host 60 Mbit/s came out as 38
 to 58, even at the best nice value; real-time, as 60.0.
 """
 
@@ -22,7 +22,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PY
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mkdir -p /dev/shm
-for module in drivers/net/veth net/sched/sch_netem net/sched/sch_tbf net/sched/sch_htb; do
+for module in drivers/net/veth net/sched/sch_netem net/sched/sch_htb; do
     insmod {modules}/$(uname -r)/kernel/$module.ko
 done
 cd {project}

@@ -9,7 +9,7 @@ import statistics
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from netem.distributions import table
 from netem.namespaces import in_network_namespace
 from netem.packet_probe import send_packets
 from netem.qdisc import describe
+from tests.netem.proof import changes_under_load
 
 SPEC = LinkSpec(rate_up_mbps=30, rate_down_mbps=60, delay_up_ms=10, delay_down_ms=20)
 NO_DELAY = replace(SPEC, delay_up_ms=0, delay_down_ms=0)
@@ -164,12 +165,17 @@ def the_fate_of_20000_packets() -> dict[str, Any]:
     return fates
 
 
+def a_hundred_changes_under_load() -> dict[str, Any]:
+    return asdict(changes_under_load("netem", 100, (30, 15)))
+
+
 SCENARIOS: tuple[Callable[[], Any], ...] = (
     backend,
     every_option_read_back,
     the_link_and_its_probe,
     changed_in_place_then_restored,
     the_fate_of_20000_packets,
+    a_hundred_changes_under_load,
 )
 
 if __name__ == "__main__":
