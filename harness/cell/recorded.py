@@ -82,6 +82,12 @@ def _require(spec: Spec) -> None:
     ):
         if given not in allowed:
             raise SpecError(f"{key}={given}: not on recorded hardware; allowed: {key}={' or '.join(allowed)}")
+    for key, name in (("profile.file", spec.profile.file), ("profile.export", spec.profile.export)):
+        if name is not None:
+            raise SpecError(
+                f"{key}={name}: hardware={spec.hardware.name} is recorded and has files of its own, "
+                f"hardware.profiles={spec.hardware.profiles}; allowed: {key}=null"
+            )
     if not variability(spec).none:
         raise SpecError(
             "link: the paper's equations, all that a recording can be put in, know no jitter, loss or trace; "

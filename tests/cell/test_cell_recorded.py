@@ -170,6 +170,7 @@ def test_a_grid_of_links_says_who_wins_where(tmp_path: Path) -> None:
         (["wire_format=uint8"], ["uint8", "float32"]),
         (["mode=validate"], ["mode=validate", "is recorded", "mode=predict"]),
         (["link.jitter_ms=2"], ["link", "jitter"]),
+        (["profile.file=other.json"], ["profile.file=other.json", "is recorded"]),
         (["constraints.device_layers=[block1_conv1]"], ["no layer 'block1_conv1'", "from 0 to 9"]),
         (["constraints.edge_layers=[12]"], ["no layer 12", "from 0 to 9"]),
         (["constraints.max_device_memory_bytes=1"], ["knows no memory"]),
