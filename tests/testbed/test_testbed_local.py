@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 import sys
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from harness.offloader.runner import Runner, anchor, echo, measure
 from harness.prediction.link_theory import request_ms
 from harness.results.schema import TERMS, TIER_TERMS, Key
 from harness.spec import PROJECT, Spec
+from harness.testbed.conditions import Conditions
 from harness.testbed.local import LocalTestbed
 from tests import processes
 from tests.testbed import edge_visitor
@@ -162,6 +165,26 @@ def test_packet_captures_at_both_ends_agree_with_the_terms(bed: Bed) -> None:
     sizes = {one.name: one.wire_bytes for one in found}
     assert 2_000 < sizes["2000"] < 3_000
     assert 200_000 < sizes["200000"] < 201_000
+
+
+def test_a_sample_is_tied_to_the_step_of_the_trace_that_it_met(bed: Bed, tmp_path: Path) -> None:
+    fast_mbps, slow_mbps, payload_bytes = 50.0, 10.0, 40_000
+    (tmp_path / "up.csv").write_text(f"t_s,rate_mbps\n0,{fast_mbps}\n1,{slow_mbps}\n2,{slow_mbps}\n")
+    conditions = Conditions(spec("link=trace", f"link.trace={tmp_path / 'up.csv'}", "link.loop=true"))
+    with conditions.in_force(bed.testbed.sandbox, bed.testbed.applied, tmp_path):
+        found = [sample for _, sample in bed.runner.rounds([echo(payload_bytes)], 40, seed=3)]
+    with (tmp_path / "trace.csv").open() as file:
+        steps = [(int(row["applied_ns"]), float(row["rate_mbps"])) for row in csv.DictReader(file)]
+    uplink: dict[float, list[float]] = {}
+    for sample in found:
+        assert sample.started_ns is not None
+        at = bisect([applied_ns for applied_ns, _ in steps], sample.started_ns) - 1
+        assert at >= 0
+        after_ns = steps[at + 1][0] if at + 1 < len(steps) else sample.started_ns + 10**9
+        if sample.started_ns + sample.total_ms * 1e6 < after_ns:  # all of it within one step
+            uplink.setdefault(steps[at][1], []).append(sample.terms["uplink"])
+    bare_ms = payload_bytes * 8 / 1e3 * (1 / slow_mbps - 1 / fast_mbps)
+    assert median(uplink[slow_mbps]) - median(uplink[fast_mbps]) == pytest.approx(bare_ms, rel=0.15)
 
 
 def test_what_the_edge_cannot_do_is_one_line_and_it_lives_on(bed: Bed) -> None:
