@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from harness.cell.verdict import Case
+from harness.prediction.circumstances import Circumstances
 from harness.prediction.predictors import Evidence
 from harness.prediction.profile import Calibration, CutRecord, Profiles, TierProfile
 from harness.results.records import read_json, read_samples, read_splits
@@ -53,6 +54,7 @@ def load(folder: Path = MAIN_JOB, blocks: Path = BLOCKS, **gate: Any) -> Recorde
         spec=_spec(folder, gate),
         evidence=Evidence(profiles, calibration),
         link=_link(calibration.link),
+        circumstances=Circumstances(),
         rows=read_splits(folder),
         samples=read_samples(folder),
         response_bytes=calibration.response_bytes,

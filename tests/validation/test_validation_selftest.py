@@ -91,7 +91,7 @@ def test_a_gate_that_does_not_look_misses_the_fault_and_says_so(cell: RecordedCe
     found = find(loose.case, loose.summary)
     assert found.verdict == FAIL
     assert {each["fault"] for each in found.summary["selftest"] if not each["caught"]} == {"triton_queue_dropped"}
-    assert found.summary["verdict"] == FAIL
+    assert found.summary["verdict"] == PASS
     assert found.summary["reasons"] == [
         "self-test: triton_queue_dropped was planted and the verdict was pass, allowed: fail"
     ]

@@ -1,0 +1,96 @@
+"""Does the gate reject good work, and does it see planted faults? CI's validation again and again, one table.
+
+    python experiments/gate_power.py [--runs 20] [--folder FOLDER] [--minutes N] [--table]
+
+Each run is CI's own (.ci/run): profiled anew, measured over a shaped link against a real Triton, with
+`gate.selftest=true`, which also judges the run as it is. Goes on where it was stopped; `--minutes` starts none later
+than that, `--table` runs none. The table goes to the console and to FOLDER/gate_power.md. Ends with 1 where a run
+was rejected that has no fault, or a planted fault was not caught.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from experiments.cells import ROOT, Cell, finished, markdown, percent, run_all, summary
+from harness.validation.faults import FAULTS
+
+#: The arguments of the validation in .ci/run.
+CI_VALIDATION = (
+    "model=mobilenetv2",
+    "measure.samples=8",
+    "measure.spread=8",
+    "profile.rounds=8",
+    "profile.refresh=true",
+    "gate=ci",
+    "gate.selftest=true",
+)
+
+
+def plan(runs: int, folder: Path) -> list[Cell]:
+    """The repetitions, each with a seed and a folder for its profiles of its own."""
+    return [
+        Cell(f"run-{number:02d}", (*CI_VALIDATION, f"seed={number}", f"profile.dir={folder / 'profiles'}"))
+        for number in range(1, runs + 1)
+    ]
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """Markdown: the runs as they are, then each fault."""
+    verdicts = Counter(record["verdict"] for record in records)
+    rows = [["no fault", str(len(records)), *(str(verdicts[name]) for name in ("pass", "inconclusive", "fail")), "-"]]
+    for fault in FAULTS:
+        results = [each for record in records for each in record["selftest"] if each["fault"] == fault]
+        seen = Counter(each["verdict"] for each in results)
+        caught = sum(each["caught"] for each in results)
+        counts = [str(seen[name]) for name in ("pass", "inconclusive", "fail")]
+        rows.append([fault, str(len(results)), *counts, f"{caught} of {len(results)}"])
+    worst = max((record["noise_floor"] for record in records), default=None)
+    drift = max((abs(record["drift"]) for record in records), default=None)
+    mapes = sorted(record["mape"] for record in records)
+    lines = markdown(["planted", "runs", "pass", "inconclusive", "fail", "caught"], rows)
+    if mapes:
+        lines += (
+            f"\nMAPE {percent(mapes[0])} to {percent(mapes[-1])} %; largest noise floor {percent(worst)} %, "
+            f"largest |drift| {percent(drift)} %.\n"
+        )
+    return lines
+
+
+def held(records: Sequence[dict[str, Any]]) -> bool:
+    """No run rejected without a fault, and every fault caught in every run."""
+    rejected = any(record["verdict"] == "fail" for record in records)
+    return bool(records) and not rejected and all(each["caught"] for record in records for each in record["selftest"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is left, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "gate_power")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args(arguments)
+    folder = given.folder.resolve()
+    cells = plan(given.runs, folder)
+    if given.table:
+        done = [cell for cell in cells if finished(folder / cell.name)]
+    else:
+        done = list(run_all(cells, folder, minutes=given.minutes))
+    records = [summary(folder / cell.name) for cell in done]
+    text = table(records)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "gate_power.md").write_text(text, encoding="utf-8")
+    print(f"\n{text}")
+    return 0 if held(records) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
