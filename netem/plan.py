@@ -67,7 +67,7 @@ def planned_commands(spec: LinkSpec, backend: Backend) -> list[str]:
 
 def _end(end: End, where: Where, backend: Backend) -> list[str]:
     device = f"dev {end.interface}"
-    route = f"ip -n {where} route replace {end.peer_address}/32 {device} scope link src {end.address}"
+    route = f"ip -n {where} route replace {end.peer_address}/32 {device} proto static scope link src {end.address}"
     return [
         f"ip -n {where} link set {end.interface} address {end.mac} mtu {end.mtu} "
         f"txqueuelen {TRANSMIT_QUEUE_FRAMES} gso_max_segs 1",
