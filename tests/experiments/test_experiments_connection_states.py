@@ -46,7 +46,7 @@ def samples(request: Request, size: int, constants: connection_states.Constants,
     """What the truth of the fixture gives, all the same."""
     compute = 20.0 + EDGE_MS if request.kind == "measure" else 0.0
     rest = compute + QUEUE_MS + downlink_ms(LINK, 4_150) + DOWN_MS + OTHER_MS
-    idle_ms = connection_states.ECHO_IDLE_MS if request.kind == "echo" else connection_states.IDLE_MS
+    idle_ms = connection_states.ECHO_IDLE_MS if request.kind == "echo" else connection_states.REQUEST_IDLE_MS
     theory = uplink_ms(
         LINK,
         np.array([float(size)]),
