@@ -6,11 +6,12 @@
 Real gRPC, real Triton, a real shaped link. For each congestion control that this host permits (found by trying) one
 testbed. In random order: echoes of 10 kB to 1.6 MB and some real candidates, each on a connection of its own, then
 each after a pause of one second; and between them what gives the constants of gRPC, Triton and the tiers: echoes of
-other sizes on the warm connection, heads and tails run without the link. Theory gives the rest. Slow start after idle is on, which is
-Linux' default and the harder case; `--keep-window` switches it off.
+other sizes on the warm connection, heads and tails run without the link. Theory gives the rest. Slow start after
+idle is on, which is Linux' default and the harder case; `--keep-window` switches it off.
 
 The table goes to the console and to FOLDER/connection_states.md and .csv. Ends with 1 if a median is off by more
-than 5 %, or a congestion control was left out because this host does not permit it or the link is not as asked. It takes some four minutes for each congestion control.
+than 5 %, or a congestion control was left out because this host does not permit it or the link is not as asked. It
+takes some five minutes for each congestion control.
 """
 
 from __future__ import annotations
