@@ -41,6 +41,11 @@ class Journal:
         """The finished rounds of one part of the profile, in the order in which they ran."""
         return [entry["times"] for entry in self._rounds if entry["part"] == part]
 
+    @property
+    def finished(self) -> int:
+        """How many rounds there are to go on from."""
+        return len(self._rounds)
+
     def append(self, part: str, times: Times) -> None:
         """Keep a finished round, on disk before this returns."""
         entry = {"part": part, "at": time.time(), "times": times}

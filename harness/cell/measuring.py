@@ -81,6 +81,9 @@ class CellRunner:
         kept = {} if spec.profile.refresh else self._cache.kept()
         missing = {tier: own for tier, own in self._cache.fingerprints.items() if tier not in kept}
         journals = {tier: self._cache.journal(tier, anew=spec.profile.refresh) for tier in missing}
+        kept_rounds = sum(journal.finished for journal in journals.values())
+        if kept_rounds:
+            self._say(f"profile: going on after {kept_rounds} finished rounds of a run that was stopped")
         made = profile_tiers(
             self._bed.agent,
             self._loaded,
@@ -106,7 +109,10 @@ class CellRunner:
     def _warn(self, flags: Sequence[Flag], what: str) -> None:
         line = warning(flags, what)
         if line is not None:
-            print(line, file=sys.stderr, flush=True)
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
     def profile_files(self) -> dict[str, str]:
         """The files behind the forecast, by what they hold."""

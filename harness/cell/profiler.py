@@ -125,19 +125,20 @@ class _Session:
         waiting = [tier for tier in self._tiers if done[tier] < rounds]
         if not waiting:
             return
-        compiling = f"compiling {part}" if part == _BLOCKS else f"building {part} blocks"
+        where = "both tiers" if len(waiting) > 1 else f"the {waiting[0]}"
+        what = f"blocks on {where}" if part == _BLOCKS else f"{part} blocks on {where}"
+        preparing = "compiling" if execution == "compiled" else "building"
         device, edge = (names if tier in waiting else () for tier in ("device", "edge"))
-        prepare_both(self._agent, device, edge, execution, lambda share: self._advance(compiling, share))
-        timing = f"timing {part}" if part == _BLOCKS else f"timing {part} blocks"
+        prepare_both(self._agent, device, edge, execution, lambda share: self._advance(f"{preparing} {what}", share))
         total = warmup + rounds
         for number in range(warmup):
             self._round(waiting, names, execution, self._seed + number)
-            self._advance(timing, (number + 1) / total)
+            self._advance(f"timing {what}", (number + 1) / total)
         for number in range(min(done[tier] for tier in waiting), rounds):
             due = [tier for tier in waiting if done[tier] <= number]
             for tier, times in self._round(due, names, execution, self._seed + warmup + number).items():
                 self._journals[tier].append(part, times)
-            self._advance(timing, (warmup + number + 1) / total)
+            self._advance(f"timing {what}", (warmup + number + 1) / total)
 
     def _round(self, tiers: Sequence[str], names: Sequence[str], execution: str, seed: int) -> dict[str, Times]:
         """Every piece of work once on each tier: in a few parts, the tiers in random turns."""
@@ -250,7 +251,7 @@ def _tier_profile(
         block_low_ms=tuple(block.low_ms for block in fine),
         block_high_ms=tuple(block.high_ms for block in fine),
         scission_block_ms=tuple(block.ms for block in theirs),
-        eager_scission_block_ms=tuple(timed((block.start, block.end), eager).ms for block in theirs),
+        eager_scission_block_ms=tuple(timed((block.start, block.end), eager).ms for block in (theirs if eager else ())),
         call_ms=median(measured[str(_empty(cuts))][tier]),
         codec_ms={
             name.removeprefix("codec/"): {term: median(values) for term, values in terms.items()}

@@ -77,13 +77,18 @@ def journals(folder: Path) -> dict[str, Journal]:
 
 
 def profiled(
-    agent: Any, folder: Path, rounds: int = 5, warmup: int = 2, tiers: Sequence[str] = ("device", "edge")
+    agent: Any,
+    folder: Path,
+    rounds: int = 5,
+    warmup: int = 2,
+    tiers: Sequence[str] = ("device", "edge"),
+    eager_rounds: int = 3,
 ) -> dict[str, TierProfile]:
     return profile_tiers(
         agent,
         LOADED,
         {tier: {"tier": tier} for tier in tiers},
-        Method(("none", "maxpool"), "compiled", rounds, eager_rounds=3, warmup=warmup, seed=0),
+        Method(("none", "maxpool"), "compiled", rounds, eager_rounds=eager_rounds, warmup=warmup, seed=0),
         journals=journals(folder),
         advance=lambda what, share: None,
     )
@@ -135,6 +140,13 @@ def test_the_tiers_take_turns_within_a_round(tmp_path: Path) -> None:
     profiled(agent, tmp_path)
     changes = sum(before != after for before, after in itertools.pairwise(agent.turns))
     assert changes > len(agent.turns) / 4  # never one tier's rounds first and then the other's
+
+
+def test_without_eager_rounds_nothing_runs_eagerly(tmp_path: Path) -> None:
+    agent = FormulaAgent()
+    made = profiled(agent, tmp_path, eager_rounds=0)
+    assert {profile.eager_scission_block_ms for profile in made.values()} == {()}
+    assert agent.rounds("device", "eager") == agent.rounds("edge", "eager") == set()
 
 
 def test_a_tier_can_be_profiled_without_its_partner(tmp_path: Path) -> None:
