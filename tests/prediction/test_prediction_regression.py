@@ -61,6 +61,9 @@ def model(name: str, seed: int, blocks: int = 30, noise: float = 0.0) -> TierPro
         cuts=cuts,
         last=blocks,
         block_features=features,
+        head_peak_bytes=tuple(range(1_000, 1_000 + len(cuts))),
+        eager_scission_block_ms=(),
+        codec_ms={f"edge-only/{name}": {"serialize": 0.1} for name in ("float32", "uint8", "jpeg")},
         call_ms=CALL_MS,
     )
 
