@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cell import journal as journals_on_disk
@@ -67,6 +67,7 @@ def test_stale_rounds_are_dropped(tmp_path: Path, age_s: float, found: int) -> N
     assert len(journal(tmp_path, now=time.time() + age_s).rounds("blocks")) == found
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), st.binary(max_size=30))
 def test_a_torn_or_damaged_end_costs_no_whole_round(
     tmp_path_factory: pytest.TempPathFactory, cut: int, rubbish: bytes

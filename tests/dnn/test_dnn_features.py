@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.dnn import zoo
@@ -25,6 +25,7 @@ def sized_graphs(draw: st.DrawFn) -> tuple[LayerGraph, list[int], list[int]]:
     return LayerGraph(tuple(f"l{index}" for index in range(count)), tuple(inputs)), draw(sizes), draw(sizes)
 
 
+@settings(deadline=None)
 @given(sized_graphs())
 def test_a_head_s_peak_is_its_weights_and_the_most_that_lives_at_once(
     case: tuple[LayerGraph, list[int], list[int]],
@@ -41,6 +42,7 @@ def test_a_head_s_peak_is_its_weights_and_the_most_that_lives_at_once(
         assert peak == sum(weights[: cut + 1]) + max(alive)
 
 
+@settings(deadline=None)
 @given(sized_graphs())
 def test_a_longer_head_never_needs_less(case: tuple[LayerGraph, list[int], list[int]]) -> None:
     graph, sizes, weights = case

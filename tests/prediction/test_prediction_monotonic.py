@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
@@ -23,11 +23,13 @@ def every_slice(times: list[float]) -> list[TimedSlice]:
     return [timed(start, end, sum(times[start:end])) for start, end in bounds]
 
 
+@settings(deadline=None)
 @given(block_times)
 def test_times_that_add_up_are_never_flagged(times: list[float]) -> None:
     assert find_flags(every_slice(times)) == ()
 
 
+@settings(deadline=None)
 @given(block_times, st.data(), st.floats(1.5, 20))
 def test_one_disturbed_slice_is_named_and_measured(times: list[float], data: st.DataObject, factor: float) -> None:
     """A single block slowed until it exceeds the whole: every slice that contains it and was faster contradicts it."""
@@ -44,6 +46,7 @@ def test_one_disturbed_slice_is_named_and_measured(times: list[float], data: st.
     assert worst.share == pytest.approx(1 - faster / slow.ms)
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 100), st.floats(0, 1))
 def test_what_intervals_or_noise_explain_is_no_contradiction(ms: float, part: float) -> None:
     within_noise = [timed(0, 2, ms * (1 - part * NOISE * 0.99)), timed(0, 1, ms)]

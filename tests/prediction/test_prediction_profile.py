@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SpecError
@@ -51,6 +51,7 @@ def test_what_is_saved_comes_back(tmp_path: Path, kind: str) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["profile.json"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=7, max_size=7))
 def test_times_come_back_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, times: list[float]) -> None:
     path = tmp_path_factory.getbasetemp() / "bits.json"
