@@ -58,9 +58,10 @@ def window_after_silence(
     import numpy as np
 
     window = np.asarray(window_segments, dtype=np.float64)
-    halvings = np.clip(np.ceil(np.asarray(silence_ms, dtype=np.float64) / rto_ms) - 1, 0, 60)
+    halvings = np.minimum(np.maximum(np.ceil(np.asarray(silence_ms, dtype=np.float64) / rto_ms) - 1, 0), 60)
     restart = np.minimum(initial_window_segments, window)
-    return np.where(halvings > 0, np.maximum(np.floor(window / 2.0**halvings), restart), window)
+    halved = np.maximum(np.floor(np.ldexp(window, -halvings.astype(np.int32))), restart)
+    return np.where(halvings > 0, halved, window)
 
 
 def slow_start_threshold(
@@ -129,8 +130,9 @@ def restart_window(
     window = np.asarray(float(INITIAL_WINDOW_SEGMENTS))
     for _ in range(_REPETITIONS):
         left = window_after_transfer(window, sent, threshold_segments)
-        # The sender hands its last segment over one window before it arrives: it waits in the queue.
-        last_rtt = np.maximum(rtt + segment, np.minimum(left, sent) * segment)
+        # Slow start sends two segments for each one acknowledged, so that the window is (sent + window) / 2 when the
+        # last one leaves; it waits behind those in flight before it.
+        last_rtt = np.maximum(rtt + segment, np.minimum(np.minimum(left, sent), (sent + window) / 2) * segment)
         silence = np.asarray(silence_ms) + last_rtt - rtt / 2
         window = window_after_silence(left, silence, retransmission_timeout_ms(last_rtt))
     return window
