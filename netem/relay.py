@@ -33,6 +33,9 @@ from netem.packet_ring import PacketRing
 BATCH_NS = 700_000
 """How long a frame waits at most for the ones behind it; only ever for frames that are known to follow."""
 
+_JITTERED_BATCH_NS = 200_000
+"""The same where jitter is asked for: what waiting adds to its deviation stays below a tenth of a millisecond."""
+
 _BIN_NS = 10_000
 _BINS = 2_000
 """Lateness is counted in bins of 10 us; the last bin takes all from 20 ms on."""
@@ -165,7 +168,7 @@ class Relay:
         watched = []
         now_ns = monotonic_ns()
         for direction in (self.up, self.down):
-            due_ns = direction.channel.wake_ns(BATCH_NS)
+            due_ns = direction.channel.wake_ns(BATCH_NS if direction.channel.ordered else _JITTERED_BATCH_NS)
             if due_ns == float("inf"):
                 watched.append(direction.source)
             elif direction.channel.ordered:  # whatever comes now is due behind what is known

@@ -22,6 +22,8 @@ _SO_RCVBUFFORCE = 33
 _PACKET_OUTGOING = 4
 _BUFFER_BYTES = 1 << 26
 _HEAD_BYTES = 96
+_UDP_PAYLOAD_FROM = 14 + 20 + 8
+_PROTOCOL_AT = 14 + 9
 _ROUNDING_BYTES = 1e-3
 
 
@@ -58,6 +60,14 @@ class Capture:
                 seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
                 at_ns = seconds * 1_000_000_000 + nanoseconds + to_monotonic_ns
                 self.frames.append(Frame(at_ns, length, bytes(buffer)))
+
+    def numbered_ms(self) -> dict[int, float]:
+        """When each datagram of ``netem.packet_probe`` passed, by its number."""
+        return {
+            struct.unpack_from("!I", frame.head, _UDP_PAYLOAD_FROM)[0]: frame.at_ns / 1e6
+            for frame in self.frames
+            if frame.head[_PROTOCOL_AT] == socket.IPPROTO_UDP
+        }
 
 
 @contextmanager
