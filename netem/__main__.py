@@ -115,9 +115,8 @@ def _check(options: argparse.Namespace) -> int:
             got = report.achieved[name]
             print(f"{name:16} asked {asked:9.3f}   measured " + ("not measured" if got is None else f"{got:9.3f}"))
         print(f"{'rtt_ms p99':16} {'':15}   measured {report.rtt_p99_ms:9.3f}")
-        if found["relay"]:
-            print(f"relay: lateness p99 {found['relay']['up']['lateness_p99_ms']:.2f} ms up, drops "
-                  f"{found['relay']['up']['drops'] + found['relay']['down']['drops']}")  # fmt: skip
+        if report.relay_lateness_p99_ms is not None:
+            print(f"relay: lateness p99 {report.relay_lateness_p99_ms:.2f} ms, drops {report.relay_drops}")
         for note in (*applied.notes, *report.notes):
             print(f"note: {note}")
     check(report, options.tolerance)
@@ -158,7 +157,12 @@ def _spec(options: argparse.Namespace) -> LinkSpec:
         duplicate=parse_fraction(options.duplicate),
         corrupt=parse_fraction(options.corrupt),
     )
-    policy = TcpPolicy(congestion_control=None if options.congestion_control == "host" else options.congestion_control)
+    policy = TcpPolicy(
+        congestion_control=None if options.congestion_control == "host" else options.congestion_control,
+        slow_start_after_idle=options.slow_start_after_idle,
+        save_metrics=options.save_metrics,
+        initial_window_segments=options.initial_window,
+    )
     return LinkSpec(
         rate_up,
         rate_down,
@@ -236,6 +240,9 @@ def _add_link_options(parser: argparse.ArgumentParser) -> None:
     add("--burst", type=int, default=defaults.burst_bytes, metavar="BYTES")
     add("--seed", type=int, default=0)
     add("--congestion-control", default="cubic", metavar="NAME", help="host keeps the host's own (default cubic)")
+    add("--initial-window", type=int, default=defaults.tcp.initial_window_segments, metavar="SEGMENTS")
+    add("--slow-start-after-idle", action="store_true", help="as Linux does unless told otherwise (default: no)")
+    add("--save-metrics", action="store_true", help="carry windows over from one connection to the next (default: no)")
     add("--backend", choices=("netem", "relay", "rate-only"), help="default: netem where the kernel has it, else relay")
     add("--relay-cpu", type=int, metavar="CORE")
     add("--allow-no-delay", action="store_true", help="let rate-only leave a delay out; the result says so")

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from netem import interfaces, linux
+from netem import linux
+from netem.backends import missing_qdiscs
 from netem.errors import NetemError
+from netem.interfaces import Backend
 from netem.namespaces import Sandbox, in_network_namespace
 
 _SETTINGS = Path("/proc/sys")
@@ -33,8 +35,8 @@ def report() -> list[Capability]:
     found = [sandbox]
     if sandbox.available:
         found += [
-            _tried("netem", lambda: _kernel("netem")),
-            _tried("rate-only", lambda: _kernel("htb")),
+            _tried("netem", lambda: _kernel("netem", "rate and delay by the kernel's qdiscs")),
+            _tried("rate-only", lambda: _kernel("rate-only", "the rate by the kernel's htb")),
             _tried("relay", _packet_socket),
         ]
     else:
@@ -54,11 +56,10 @@ def _sandbox() -> str:
         return "network, PID and mount namespaces"
 
 
-def _kernel(kind: str) -> str:
-    module = f"sch_{kind}"
-    if not in_network_namespace(None, lambda: interfaces.accepts(kind)):
-        raise NetemError(f"this kernel has no {module}: load the module, or take the backend relay")
-    return f"the kernel takes {module}"
+def _kernel(backend: Backend, detail: str) -> str:
+    if missing := missing_qdiscs(backend):
+        raise NetemError(f"this kernel has no {' and no '.join(missing)}: load the module, or take the backend relay")
+    return detail
 
 
 def _packet_socket() -> str:

@@ -63,6 +63,7 @@ class End:
         impairments: of the direction that begins here.
         seed: of what is random in it.
         congestion_control: put on the route to the peer; None leaves the host's.
+        initial_window_segments: of connections over that route.
     """
 
     interface: str
@@ -78,6 +79,7 @@ class End:
     impairments: Impairments
     seed: int
     congestion_control: str | None
+    initial_window_segments: int
 
 
 def configure(end: End, backend: Backend, peer: tuple[str, str] | None) -> None:
@@ -112,7 +114,9 @@ def _create_veth(ip: IPRoute, interface: str, peer_interface: str, peer_namespac
 
 
 def _route(ip: IPRoute, index: int, end: End) -> None:
-    metrics = {} if end.congestion_control is None else {"cc_algo": end.congestion_control}
+    metrics: dict[str, int | str] = {"initcwnd": end.initial_window_segments}
+    if end.congestion_control is not None:
+        metrics["cc_algo"] = end.congestion_control
     try:
         ip.route("replace", dst=f"{end.peer_address}/32", oif=index, scope="link", prefsrc=end.address, metrics=metrics)
     except NetlinkError as error:

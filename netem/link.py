@@ -15,6 +15,9 @@ DELAY_MS_RANGE = (0.0, 10_000.0)
 MTU_RANGE = (576, 9_000)
 """RFC 791 has every host accept 576 bytes; 9,000 is the usual jumbo frame."""
 
+INITIAL_WINDOW_RANGE = (1, 1_000)
+"""Segments; what providers set on their routes lies between 10 and 100."""
+
 ETHERNET_HEADER_BYTES = 14
 """What the kernel's qdiscs count on top of the IP packet (no preamble, no frame check sequence)."""
 
@@ -30,6 +33,14 @@ BANDWIDTH_DELAY_PRODUCTS = 4
 not the buffer, is what limits a connection."""
 
 
+def _check_range(name: str, value: float, allowed: tuple[float, float], *, whole: bool = False) -> None:
+    low, high = allowed
+    kind = "a whole number" if whole else "a number"
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise LinkSpecError(f"{name} is {value!r}: allowed is {kind} from {low:g} to {high:g}")
+
+
 @dataclass(frozen=True)
 class TcpPolicy:
     """What TCP does at both ends, so that results do not depend on the host's defaults.
@@ -40,14 +51,18 @@ class TcpPolicy:
             where theory says 33.6 and cubic gives 33.0.
         slow_start_after_idle: whether a connection starts again from ten segments after an idle second.
         save_metrics: whether the kernel carries windows and RTTs from one connection over to the next.
+        initial_window_segments: first window of a connection, put on the routes of the link (``initcwnd``); ten is
+            RFC 6928's and Linux' own.
     """
 
     congestion_control: str | None = "cubic"
     slow_start_after_idle: bool = False
     save_metrics: bool = False
+    initial_window_segments: int = 10
 
     def __post_init__(self) -> None:
-        """Raise LinkSpecError for a name the kernel cannot hold (TCP_CA_NAME_MAX is 16 with the zero)."""
+        """Raise LinkSpecError for a name the kernel cannot hold (TCP_CA_NAME_MAX is 16 with the zero), or no window."""
+        _check_range("initial_window_segments", self.initial_window_segments, INITIAL_WINDOW_RANGE, whole=True)
         name = self.congestion_control
         if name is not None and not (0 < len(name) < 16 and name.isascii() and name.isprintable()):
             raise LinkSpecError(
@@ -146,11 +161,3 @@ class LinkSpec:
     def as_dict(self) -> dict[str, Any]:
         """Every attribute, plus ``rtt_ms`` and the queue in force, as plain JSON types."""
         return asdict(self) | {"rtt_ms": self.rtt_ms, "queue_bytes": self.queue_limit_bytes}
-
-
-def _check_range(name: str, value: float, allowed: tuple[float, float], *, whole: bool = False) -> None:
-    low, high = allowed
-    kind = "a whole number" if whole else "a number"
-    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
-        raise LinkSpecError(f"{name} is {value!r}: allowed is {kind} from {low:g} to {high:g}")

@@ -38,6 +38,7 @@ def ends(spec: LinkSpec, compensation_us: int = 0) -> list[tuple[End, Where]]:
                 impairments=impairments,
                 seed=2 * spec.seed + index,  # the two ways must not lose the same packets
                 congestion_control=spec.tcp.congestion_control,
+                initial_window_segments=spec.tcp.initial_window_segments,
             ),
             where,
         )
@@ -68,6 +69,7 @@ def planned_commands(spec: LinkSpec, backend: Backend) -> list[str]:
 def _end(end: End, where: Where, backend: Backend) -> list[str]:
     device = f"dev {end.interface}"
     route = f"ip -n {where} route replace {end.peer_address}/32 {device} proto static scope link src {end.address}"
+    route += f" initcwnd {end.initial_window_segments}"
     return [
         f"ip -n {where} link set {end.interface} address {end.mac} mtu {end.mtu} "
         f"txqueuelen {TRANSMIT_QUEUE_FRAMES} gso_max_segs 1",

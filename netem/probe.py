@@ -40,6 +40,8 @@ class LinkReport:
         exchanges: how many there were.
         congestion_control: of the probe's own connection.
         notes: what was left out, and why.
+        relay_lateness_p99_ms: from due to sent, the worse of both ways, while probing; None without a relay.
+        relay_drops: packets that the relay lost and the spec did not; None without a relay.
     """
 
     backend: str
@@ -52,6 +54,8 @@ class LinkReport:
     exchanges: int
     congestion_control: str
     notes: tuple[str, ...] = ()
+    relay_lateness_p99_ms: float | None = None
+    relay_drops: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""
@@ -103,6 +107,8 @@ def probe(
         "rate_down_mbps": None if down is None else link_rate_mbps(down, mss=mss, header_bytes=header_bytes),
     }
     achieved |= {name: statistics.median(result[name]) for name in ("rtt_ms", "delay_up_ms", "delay_down_ms")}
+    relay = applied.relay_statistics()
+    ways = [] if relay is None else [relay["up"], relay["down"]]
     note = f"downlink of {spec.rate_down_mbps:g} Mbit/s is set but not measured: more than 300 Mbit/s"
     return LinkReport(
         backend=applied.backend,
@@ -115,6 +121,8 @@ def probe(
         exchanges=len(result["rtt_ms"]),
         congestion_control=result["congestion_control"],
         notes=(note,) if fast else (),
+        relay_lateness_p99_ms=max(way["lateness_p99_ms"] for way in ways) if ways else None,
+        relay_drops=sum(way["drops"] for way in ways) if ways else None,
     )
 
 
@@ -123,7 +131,8 @@ def check(report: LinkReport, tolerance: float = 0.03, floor_ms: float = 0.5) ->
 
     Args:
         report: of ``probe``.
-        tolerance: allowed relative error of a measured rate and of the RTT.
+        tolerance: allowed relative error of a measured rate and of the RTT; a one-way delay may be off by as much
+            as the RTT.
         floor_ms: an RTT this near is right whatever its relative error.
     """
     off = []
@@ -131,13 +140,15 @@ def check(report: LinkReport, tolerance: float = 0.03, floor_ms: float = 0.5) ->
         error = report.errors[name]
         if error is not None and abs(error) > tolerance:
             off.append(f"{name} is {report.achieved[name]:.2f}, asked {report.requested[name]:g} ({error:+.1%})")
-    rtt_ms, asked_ms = report.achieved["rtt_ms"], report.requested["rtt_ms"]
-    if rtt_ms is not None and abs(rtt_ms - asked_ms) > max(floor_ms, tolerance * asked_ms):
-        off.append(f"rtt_ms is {rtt_ms:.2f}, asked {asked_ms:g} ({rtt_ms - asked_ms:+.2f} ms)")
+    allowed_ms = max(floor_ms, tolerance * report.requested["rtt_ms"])
+    for name in ("rtt_ms", "delay_up_ms", "delay_down_ms"):
+        got_ms, asked_ms = report.achieved[name], report.requested[name]
+        if got_ms is not None and abs(got_ms - asked_ms) > allowed_ms:
+            off.append(f"{name} is {got_ms:.2f}, asked {asked_ms:g} ({got_ms - asked_ms:+.2f} ms)")
     if off:
         raise ProbeError(
             f"the link ({report.backend}) is not the one asked for: {'; '.join(off)}; allowed are "
-            f"{tolerance:.0%}, or {floor_ms:g} ms of RTT; leave a core idle for the link, or ask for less"
+            f"{tolerance:.0%}, or {floor_ms:g} ms of RTT and delay; leave a core idle for the link, or ask for less"
         )
 
 

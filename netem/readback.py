@@ -78,6 +78,8 @@ def _require_qdiscs(end: End, where: Where, backend: Backend, found: list[dict[s
     )
     if ok and backend != "relay":
         ok = abs(shaping[-2]["burst_bytes"] - htb_bucket_bytes(end)) <= bucket_step_bytes
+    if ok and backend == "netem":  # None: a kernel that takes no seed
+        ok = shaping[0]["seed"] in (None, end.seed)
     if not ok:
         raise ShapingError(
             f"the kernel reports {found} on {end.interface} in the {where} namespace, but {asked} was set: "

@@ -175,7 +175,7 @@ def change(sandbox: Sandbox, applied: AppliedLink, spec: LinkSpec, *, read_back:
 
     Packets on their way keep their delay; packets in the queue leave at the new rate, and the bucket keeps its level.
     ``read_back`` false saves the milliseconds of asking the kernel what it now has (the relay's answer is checked
-    anyway).
+    anyway). The relay's random numbers go on; those of a kernel that takes a seed (Linux 6.6) begin anew.
 
     Raises:
         LinkSpecError: MTU, TCP policy or a delay without a backend for it cannot be changed in place.

@@ -19,6 +19,7 @@ from netem import (
     probe,
     transfer_ms,
     transfer_times_ms,
+    verify,
 )
 
 pytestmark = pytest.mark.link
@@ -104,6 +105,24 @@ def test_a_link_that_is_not_the_one_asked_for_is_named(link_57: Link) -> None:
     report = probe(sandbox, replace(spec, rate_up_mbps=60, delay_up_ms=16), applied)
     with pytest.raises(ProbeError, match=r"rate_up_mbps is .*asked 60.*rtt_ms is .*asked 30"):
         check(report)
+
+
+def test_verifying_reads_back_and_probes(link_57: Link) -> None:
+    sandbox, spec, applied = link_57
+    report = verify(sandbox, applied, tolerance=0.1)
+    assert report.requested["rtt_ms"] == spec.rtt_ms
+    if applied.relay is not None:
+        assert report.relay_lateness_p99_ms is not None
+        assert report.relay_drops == 0
+    with pytest.raises(ShapingError, match="was set"):
+        verify(sandbox, replace(applied, spec=replace(spec, rate_up_mbps=60)))
+
+
+def test_one_way_delays_that_only_sum_up_are_named(link_57: Link) -> None:
+    sandbox, spec, applied = link_57
+    report = probe(sandbox, replace(spec, delay_up_ms=12, delay_down_ms=16), applied)
+    with pytest.raises(ProbeError, match=r"delay_up_ms is .*asked 12.*delay_down_ms is .*asked 16"):
+        check(report, tolerance=0.04)
 
 
 def test_a_congestion_control_that_no_kernel_has(sandbox: Sandbox) -> None:

@@ -79,6 +79,12 @@ def test_an_impossible_impairment_is_named_with_its_range(change: dict[str, obje
         Impairments(**change)  # type: ignore[arg-type]
 
 
+def test_a_connection_s_first_window_has_a_range() -> None:
+    with pytest.raises(LinkSpecError, match="initial_window_segments is 0: allowed is a whole number from 1 to 1000"):
+        TcpPolicy(initial_window_segments=0)
+    assert "initcwnd 10" in "\n".join(planned_commands(PAPER, "relay"))
+
+
 def test_a_chain_that_never_gets_better_is_refused() -> None:
     assert GilbertElliott(0.01, 0.25).loss == pytest.approx(0.01 / 0.26)
     with pytest.raises(LinkSpecError, match="to_good"):

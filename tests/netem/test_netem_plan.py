@@ -4,12 +4,12 @@ import subprocess
 
 import pytest
 
-from netem import LinkSpec, Sandbox, apply, interfaces
+from netem import LinkSpec, Sandbox, TcpPolicy, apply, interfaces
 from tests.netem import commands
 
 pytestmark = pytest.mark.link
 
-SPEC = LinkSpec(37.5, 1000, 0, 0, queue_bytes=500_000, mtu=1400)
+SPEC = LinkSpec(37.5, 1000, 0, 0, queue_bytes=500_000, mtu=1400, tcp=TcpPolicy(initial_window_segments=4))
 
 
 def test_the_planned_lines_do_what_apply_does(host_backend: str) -> None:
@@ -35,6 +35,7 @@ def test_the_planned_lines_do_what_apply_does(host_backend: str) -> None:
                 assert got.pop("burst_bytes", 0) == pytest.approx(asked.get("burst_bytes", 0), abs=200)
                 assert got == {key: value for key, value in asked.items() if key != "burst_bytes"}
         assert route(typed) == route(ours)
+        assert "initcwnd 4" in route(typed)
         assert "congctl cubic" in route(typed)
         for word in ("mtu 1400", "qlen 10000", "gso_max_segs 1"):
             assert word in link(typed)
