@@ -172,7 +172,9 @@ def test_ci_runs_the_tests_and_a_validation_whose_gate_counts() -> None:
     assert run("bash", "-n", ".ci/run").returncode == 0
     text = (PROJECT / ".ci" / "run").read_text()
     assert "make --no-print-directory test" in text
-    (line,) = re.findall(r"^ *\.venv/bin/python run\.py (.*?) \|\| code=", text.replace("\\\n", " "), flags=re.MULTILINE)
+    (line,) = re.findall(
+        r"^ *\.venv/bin/python run\.py (.*?) \|\| code=", text.replace("\\\n", " "), flags=re.MULTILINE
+    )
     assert {"model=mobilenetv2", "gate.selftest=true"} <= set(line.split())
     assert not {"gate.enabled=false", "mode=measure"} & set(line.split())
 
