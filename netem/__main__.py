@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netem.distributions import DISTRIBUTIONS
 from netem.errors import LinkSpecError, NetemError
@@ -27,6 +27,10 @@ from netem.probe import check, probe
 from netem.rootless import become_root_inside
 from netem.units import parse_duration_ms, parse_fraction, parse_rate_mbps
 
+if TYPE_CHECKING:
+    from netem.shaper import AppliedLink
+
+_LATE_MS = 1.0
 _EDGE_GRACE_S = 1.0
 """For an edge that ends by itself (``iperf3 -s -1``) to print its last lines."""
 
@@ -86,7 +90,22 @@ def _exec(options: argparse.Namespace) -> int:
                 edge.wait(_EDGE_GRACE_S)
             except subprocess.TimeoutExpired:
                 edge.terminate()
+        _tell_of_the_relay(applied)
         return code if code >= 0 else 128 - code  # as a shell reports a command ended by a signal
+
+
+def _tell_of_the_relay(applied: "AppliedLink") -> None:
+    """One line if the relay was later than it should be, or lost what the spec did not."""
+    if (state := applied.relay_statistics()) is None:
+        return
+    late_ms = max(state[way]["lateness_p99_ms"] for way in ("up", "down"))
+    drops = sum(state[way]["drops"] for way in ("up", "down"))
+    if late_ms > _LATE_MS or drops:
+        print(
+            f"netem: the relay was late by {late_ms:.2f} ms (p99; {_LATE_MS:g} is allowed) and lost {drops} packets: "
+            "leave a core idle for it (--relay-cpu), or ask for a slower link",
+            file=sys.stderr,
+        )
 
 
 def _plan(options: argparse.Namespace) -> int:

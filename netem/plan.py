@@ -88,7 +88,8 @@ def _qdiscs(end: End, where: Where, backend: Backend) -> list[str]:
     lines = []
     if backend == "netem":
         delay = f"netem delay {microseconds(end.delay_ms)}us{_impairments(end.impairments)}"
-        lines.append(f"{qdisc} root handle 1: {delay} limit {NETEM_LIMIT_PACKETS} seed {end.seed}")
+        seed = "" if end.impairments.none else f" seed {end.seed}"  # a word that tc knows since Linux 6.6
+        lines.append(f"{qdisc} root handle 1: {delay} limit {NETEM_LIMIT_PACKETS}{seed}")
         root = "parent 1:1"
     bucket = htb_bucket_bytes(end)
     return [
