@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.prediction.profile_io import load_tier
 from harness.results.records import read_samples, read_splits
 from harness.results.schema import COLUMNS, EQUATIONS, SCHEMA_VERSION, TIER_TERMS, Key, Row, Sample
 from harness.spec import Spec
@@ -71,7 +72,24 @@ def test_a_cell_has_its_files_and_no_others(cell: Finished) -> None:
     tables = ("splits.csv", "errors.csv")
     shown = ("report.html", "cuts.svg", "cuts.png", "logs", ".hydra")
     assert {path.name for path in cell.folder.iterdir()} == {*records, *tables, *shown}
-    assert len(list(cell.profiles.iterdir())) == 3
+    kinds = {"device", "edge", "calibration", "features"}  # and no journal: these profiles are whole
+    profiles = [path.name for path in cell.profiles.glob("mobilenetv2-*")]
+    assert len(profiles) == len(kinds)
+    assert all(any(f"-{kind}-" in name and name.endswith(".json") for name in profiles) for kind in kinds)
+
+
+def test_both_tiers_profiles_hold_what_the_model_is_and_costs(cell: Finished) -> None:
+    for tier in ("device", "edge"):
+        (path,) = cell.profiles.glob(f"*-{tier}-*.json")
+        profile = load_tier(path)
+        assert len(profile.cuts) == CUTS
+        assert 0 < profile.call_ms < max(profile.block_ms)
+        assert sum(profile.eager_scission_block_ms) > sum(profile.scission_block_ms)
+        macs = sum(own.macs for block in profile.block_features for own in block.values())
+        assert macs == pytest.approx(300e6, rel=0.01)  # Sandler et al. 2018
+        weights = 4 * sum(own.parameters for block in profile.block_features[:-1] for own in block.values())
+        assert profile.head_peak_bytes[-1] > weights
+        assert list(profile.head_peak_bytes) == sorted(profile.head_peak_bytes)
 
 
 def test_the_console_shows_the_forecast_and_then_the_comparison(cell: Finished) -> None:
