@@ -65,7 +65,12 @@ def window_after_silence(
 
 
 def slow_start_threshold(
-    segment_ms: Any, rtt_ms: Any, growth: WindowGrowth, *, carried_segments: float = 0.0
+    segment_ms: Any,
+    rtt_ms: Any,
+    growth: WindowGrowth,
+    *,
+    carried_segments: float = 0.0,
+    initial_window_segments: float = INITIAL_WINDOW_SEGMENTS,
 ) -> "NDArray[np.float64]":
     """Where slow start ends on a connection that has carried something and lost nothing, in segments.
 
@@ -79,14 +84,15 @@ def slow_start_threshold(
         rtt_ms: RTT of an empty path.
         growth: the congestion control.
         carried_segments: what the connection had carried before its first silence, in transfers that filled it.
+        initial_window_segments: with which the connection began.
     """
     import numpy as np
 
     half_rtt = np.maximum(1.0, np.asarray(rtt_ms) / (2 * np.asarray(segment_ms)))
     if growth == "reno":
         return np.full(half_rtt.shape, np.inf)
-    doublings = np.maximum(0.0, np.floor(np.log2(half_rtt / INITIAL_WINDOW_SEGMENTS)) + 1)
-    left_at = INITIAL_WINDOW_SEGMENTS * 2.0**doublings + half_rtt
+    doublings = np.maximum(0.0, np.floor(np.log2(half_rtt / initial_window_segments)) + 1)
+    left_at = initial_window_segments * 2.0**doublings + half_rtt
     grown = left_at + np.maximum(0.0, carried_segments - left_at) / SEGMENTS_PER_INCREMENT
     threshold: NDArray[np.float64] = np.maximum(left_at, 0.75 * grown)
     return threshold
@@ -113,7 +119,13 @@ def window_after_transfer(window_segments: Any, segments: Any, threshold_segment
 
 
 def restart_window(
-    segments: Any, silence_ms: Any, segment_ms: Any, rtt_ms: Any, threshold_segments: Any
+    segments: Any,
+    silence_ms: Any,
+    segment_ms: Any,
+    rtt_ms: Any,
+    threshold_segments: Any,
+    *,
+    initial_window_segments: float = INITIAL_WINDOW_SEGMENTS,
 ) -> "NDArray[np.float64]":
     """Window with which a transfer begins that is repeated after the same silence again and again.
 
@@ -123,16 +135,19 @@ def restart_window(
         segment_ms: time of one full segment at the link's rate.
         rtt_ms: RTT of an empty path.
         threshold_segments: see ``slow_start_threshold``.
+        initial_window_segments: below which no silence brings it.
     """
     import numpy as np
 
     sent, segment, rtt = (np.asarray(value, dtype=np.float64) for value in (segments, segment_ms, rtt_ms))
-    window = np.asarray(float(INITIAL_WINDOW_SEGMENTS))
+    window = np.asarray(float(initial_window_segments))
     for _ in range(_REPETITIONS):
         left = window_after_transfer(window, sent, threshold_segments)
         # Slow start sends two segments for each one acknowledged, so that the window is (sent + window) / 2 when the
         # last one leaves; it waits behind those in flight before it.
         last_rtt = np.maximum(rtt + segment, np.minimum(np.minimum(left, sent), (sent + window) / 2) * segment)
         silence = np.asarray(silence_ms) + last_rtt - rtt / 2
-        window = window_after_silence(left, silence, retransmission_timeout_ms(last_rtt))
+        window = window_after_silence(
+            left, silence, retransmission_timeout_ms(last_rtt), initial_window_segments=initial_window_segments
+        )
     return window

@@ -63,8 +63,10 @@ def measure(key: Key, connection: str = "warm", pause_ms: float = 0.0, *, restar
 
 def anchor(key: Key, pause_ms: float = 0.0) -> Request:
     """A candidate without its payload. It tells nothing of a connection, but what computing takes after the same
-    pause: a core that slept computes slower."""
-    return Request("anchor", str(key), pause_ms=pause_ms)
+    pause (a core that slept computes slower) and, as a measured request after one, behind its like (whose weights
+    the caches hold)."""
+    rehearsed = pause_ms > 0 and key.candidate != "device-only"
+    return Request("anchor", str(key), pause_ms=pause_ms, rehearsed=rehearsed)
 
 
 def echo(payload_bytes: int, connection: str = "warm", pause_ms: float = 0.0, *, restarts: bool = False) -> Request:

@@ -11,7 +11,8 @@ A new gRPC connection (C-core on both sides, seen on the wire) takes two round t
 TCP's, and the one in which the client waits for the server's SETTINGS before it calls the channel ready. Its
 acknowledgement of them is a segment of its own ahead of the request. It takes one of the ten of the first window,
 and as nine are left and a receiver acknowledges every second segment (RFC 9293, 3.8.6.3), the windows that follow
-are 18, 36, ... HTTP/2's own first window of 65,535 bytes (RFC 9113, 6.9.2) is never what limits a request: the
+are 18, 36, ... HTTP/2's own first window of 65,535 bytes (RFC 9113, 6.9.2) limits a request in its first round trip
+alone, and only where TCP's first window is larger than Linux' ten segments: the
 server learns the message's length from its first five bytes and grants it whole (flow_control.cc, min_progress_size),
 and that WINDOW_UPDATE is back after one round trip, when 28 to 42 kB have been sent.
 """
@@ -29,7 +30,7 @@ from netem.bbr import startup_arrivals_ms
 from netem.impairments import GilbertElliott, Impairments
 from netem.link import LinkSpec, TcpPolicy
 from netem.spread import jitter_spread_ms, largest_loss, loss_spread_ms
-from netem.theory import HEADER_BYTES, INITIAL_WINDOW_SEGMENTS, mss_bytes, stalls_ms, transfer_ms
+from netem.theory import HEADER_BYTES, mss_bytes, stalls_ms, transfer_ms
 from netem.windows import WindowGrowth, restart_window, slow_start_threshold
 
 Array: TypeAlias = NDArray[np.float64]
@@ -37,6 +38,8 @@ State = Literal["warm", "idle", "cold", "new"]
 
 #: Round trips on a new connection before a request's first byte: TCP's handshake, HTTP/2's SETTINGS.
 CONNECT_ROUND_TRIPS = 2
+#: What HTTP/2 lets out before a WINDOW_UPDATE (RFC 9113, 6.9.2).
+HTTP2_WINDOW_BYTES = 65_535
 #: Segments of the first window that the acknowledgement of the server's SETTINGS takes.
 SETTINGS_SEGMENTS = 1
 #: What KServe's message, gRPC's prefix and HTTP/2's frames add to a payload: it decides which round the last
@@ -146,18 +149,22 @@ def window_segments(
     sizes = np.asarray(payload_bytes, dtype=np.float64)
     if state == "warm" or _stays_warm(link, state):
         return np.full(sizes.shape, np.inf)
-    control = link.tcp.congestion_control
+    control, first = link.tcp.congestion_control, link.tcp.initial_window_segments
     if state in ("cold", "new"):
         # BBR's window has grown by the client's preface by then; the others' grow only when it limits them.
         taken = SETTINGS_SEGMENTS if state == "new" and control != "bbr" else 0
-        return np.full(sizes.shape, float(INITIAL_WINDOW_SEGMENTS - taken))
+        most = HTTP2_WINDOW_BYTES // mss_bytes(link.mtu) if state == "new" else first
+        return np.full(sizes.shape, float(max(1, min(first - taken, most))))
     if silence_ms is None:
         raise SpecError("an idle connection without its silence: give silence_ms, in ms, or the state warm or cold")
     growth: WindowGrowth = "reno" if control == "reno" else "cubic"
     carried = WARMUP_BYTES / mss_bytes(link.mtu)
     segment_ms = _segment_ms(link)
-    threshold = slow_start_threshold(segment_ms, link.rtt_ms, growth, carried_segments=carried)
-    return restart_window(_segments(link, sizes, state), silence_ms, segment_ms, link.rtt_ms, threshold)
+    threshold = slow_start_threshold(
+        segment_ms, link.rtt_ms, growth, carried_segments=carried, initial_window_segments=first
+    )
+    segments = _segments(link, sizes, state)
+    return restart_window(segments, silence_ms, segment_ms, link.rtt_ms, threshold, initial_window_segments=first)
 
 
 @overload

@@ -153,3 +153,12 @@ def test_bbr_bears_more_loss_but_not_several_a_request() -> None:
     assert (spread_ms(link("bbr", impairments_up=some), SIZES)[0] > 0).all()
     with pytest.raises(SpecError, match="losses in a request"):
         spread_ms(link("bbr", impairments_up=Impairments(loss=0.01)), SIZES)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_larger_first_window_is_in_the_theory(control: str) -> None:
+    of = link(control)
+    wider = replace(of, tcp=replace(of.tcp, initial_window_segments=40))
+    for state in ("new", "idle", "cold"):
+        assert (times(wider, state) <= times(of, state) + 1e-9).all()
+    assert times(wider, "new")[2] < times(of, "new")[2] - 20
