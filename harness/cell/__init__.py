@@ -59,6 +59,11 @@ def check(spec: Spec) -> None:
             "whatif: a grid is predicted for constant links without jitter or loss; allowed: link=static with "
             "link.jitter_ms, link.loss and the like left null"
         )
+    if spec.gate.selftest and spec.mode == "validate" and spec.link.name != "static":
+        raise SpecError(
+            f"gate.selftest=true needs a verdict, and link={spec.link.name} has none: its rate changes while requests "
+            "are measured; allowed: link=static"
+        )
     cache = ProfileCache(spec)
     if spec.mode == "predict" and spec.predictor.name != FROM_OTHERS:
         cache.require()

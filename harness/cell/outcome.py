@@ -14,6 +14,8 @@ from harness.cell.evidence import circumstances_of, gather
 from harness.cell.forecasting import fill
 from harness.cell.verdict import Case, find
 from harness.prediction import drift, predictors
+from harness.prediction.calibration import over_plain_link
+from harness.prediction.circumstances import plain
 from harness.prediction.profile import Profiles
 from harness.report import console
 from harness.report.cell import write_report
@@ -75,8 +77,11 @@ def validate(
     observed = drift.between(profiles.calibration, measured.calibration)
     if observed is not None:
         history.append(spec, observed)
-    evidence = replace(gather(spec, profiles), calibration=measured.calibration)
     circumstances = circumstances_of(spec)
+    calibration = measured.calibration
+    if not plain(link, circumstances):
+        calibration = over_plain_link(calibration, profiles.calibration)
+    evidence = replace(gather(spec, profiles), calibration=calibration)
     if circumstances is not None:
         fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, circumstances, "predicted_ms")
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)

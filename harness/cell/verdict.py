@@ -16,6 +16,12 @@ from harness.validation.faults import Setting
 from harness.validation.resampling import Draws, draw
 from netem.link import LinkSpec
 
+#: A median over a link that changes depends on the moments that its requests met; the interval says so, not the gate.
+NO_VERDICT_ON_A_TRACE = (
+    "no verdict: the link replays a trace, so that a median depends on the moments its requests met; "
+    "predicted_low_ms and predicted_high_ms cover the trace, or judge link=static"
+)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -75,6 +81,9 @@ def find(case: Case, summary: Mapping[str, Any]) -> Findings:
     }
     errors = attribution.error_records(case.rows, draws)
     if case.spec.mode != "validate":
+        return Findings(None, added, errors)
+    if case.circumstances is not None and case.circumstances.trace is not None:
+        added["reasons"] = [NO_VERDICT_ON_A_TRACE]
         return Findings(None, added, errors)
     judged = gate.judge(
         case.rows,

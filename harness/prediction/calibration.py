@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -69,6 +70,26 @@ def calibrate(
         network_tail_ms=_network_tail_ms(echoes),
         link=link.as_dict(),
         flags=_flags(anchors, slowdown),
+    )
+
+
+def over_plain_link(fresh: Calibration, plain: Calibration) -> Calibration:
+    """The anchors of `fresh`, and of `plain` what gRPC and the server add to the link's time.
+
+    For a link that varies (a trace, jitter, loss): what its echoes took beyond the theory of its mean is the link's
+    own doing, which a prediction counts already.
+
+    Args:
+        fresh: interleaved with the measured requests, over the link as it varied.
+        plain: of the profile, over a link that did not.
+    """
+    return replace(
+        fresh,
+        echoes=plain.echoes,
+        downlink_excess_ms=plain.downlink_excess_ms,
+        network_spread_ms=plain.network_spread_ms,
+        network_tail_ms=plain.network_tail_ms,
+        link=plain.link,
     )
 
 
