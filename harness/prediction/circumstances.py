@@ -92,7 +92,7 @@ def network_ms(
         up = uplink_ms(link, sizes, state="new")
     else:
         quiet = np.array([sum(ms for term, ms in row.predicted_terms.items() if term != "uplink") for row in rows])
-        silence_ms = quiet + link.delay_up_ms + REQUEST_IDLE_MS + circumstances.silence_ms
+        silence_ms = quiet + REQUEST_IDLE_MS + circumstances.silence_ms
         up = uplink_ms(link, sizes, state="idle", silence_ms=silence_ms)
     if not (link.impairments_up.none and link.impairments_down.none):
         up = up + spread_ms(link, sizes)[0]

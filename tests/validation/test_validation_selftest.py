@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.cell.verdict import Findings, find
+from harness.prediction.circumstances import Circumstances
 from harness.results.schema import TERMS
 from harness.validation import faults
 from harness.validation.gate import FAIL, INCONCLUSIVE, PASS
+from netem.variability import TracePoints
 from tests.validation.recorded_cell import RecordedCell, load
 
 #: What each fault shows in, at least.
@@ -38,6 +41,18 @@ def findings(cell: RecordedCell) -> Findings:
 def test_the_recorded_prediction_passes(findings: Findings) -> None:
     assert findings.summary["verdict"] == PASS
     assert findings.summary["reasons"] == []
+
+
+def test_a_trace_is_attributed_but_not_judged(cell: RecordedCell) -> None:
+    link = cell.case.link
+    steps = np.array([1.0, 2.0])
+    trace = TracePoints(steps, link.rate_up_mbps * np.array([0.5, 1.25]), link.delay_up_ms * np.ones(2), 0 * steps)
+    found = find(replace(cell.case, circumstances=Circumstances(trace=trace)), cell.summary)
+    assert found.verdict is None
+    assert found.summary["verdict"] is None
+    (reason,) = found.summary["reasons"]
+    assert "trace" in reason
+    assert found.errors
 
 
 def test_every_planted_fault_turns_the_gate_red(findings: Findings) -> None:

@@ -131,13 +131,13 @@ class CalibratedModel(Model):
         silence_ms: float,
     ) -> Array:
         """By formula, in the state that the candidate's own silence leaves an open connection in: from the last
-        segment of one request's payload to the first of the next."""
+        byte of one request's payload at the edge to the first of the next."""
         p = self.parameters
         sizes = _sizes(rows, grid)
         if connection == "new":
             own = uplink_ms(link, sizes, state="new")
         else:
-            quiet = _sum(terms, (*_DEVICE_SIDE, *_EDGE_SIDE, "queue", "downlink")) + np.asarray(link.delay_up_ms)
+            quiet = _sum(terms, (*_DEVICE_SIDE, *_EDGE_SIDE, "queue", "downlink"))
             own = uplink_ms(link, sizes, state="idle", silence_ms=quiet + REQUEST_IDLE_MS + silence_ms)
         return np.where(_sent(rows, grid), own + p.uplink_excess[0] + p.uplink_excess[1] * sizes, np.nan)
 
