@@ -91,6 +91,7 @@ def validate(
         "link": facts,
         # The baselines are anchors too: this is the error where prediction and measurement share no candidate.
         "mape_splits": statistics.mape(statistics.relative_errors(own)),
+        "speed_change": drift.speed_change(profiles.calibration, measured.calibration),
         "calibration": asdict(measured.calibration) | {"fingerprint": None},
     }
     case = Case(spec, evidence, link, circumstances, rows, measured.samples, measured.calibration.response_bytes)

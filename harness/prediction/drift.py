@@ -16,16 +16,28 @@ from harness.prediction.profile import Calibration
 #: With fewer observations a spread says nothing.
 FEWEST = 3
 
+#: The terms that are a tier's compute, named as the tiers are.
+COMPUTED = ("device", "edge")
+
 
 def between(cached: Calibration, fresh: Calibration) -> float | None:
     """ln(fresh / cached) of the compute at the anchors that both have, the median of all; None without any."""
-    ratios = [
-        np.log(fresh.anchors[key][term] / own[term])
+    ratios = [ratio for term in COMPUTED for ratio in _log_ratios(cached, fresh, term)]
+    return float(np.median(ratios)) if ratios else None
+
+
+def speed_change(cached: Calibration, fresh: Calibration) -> dict[str, float]:
+    """By tier, how many times as long as in `cached` its compute takes in `fresh`: the median over common anchors."""
+    found = {term: _log_ratios(cached, fresh, term) for term in COMPUTED}
+    return {term: float(np.exp(np.median(ratios))) for term, ratios in found.items() if ratios}
+
+
+def _log_ratios(cached: Calibration, fresh: Calibration, term: str) -> list[float]:
+    return [
+        float(np.log(fresh.anchors[key][term] / own[term]))
         for key, own in cached.anchors.items()
-        for term in ("device", "edge")
         if key in fresh.anchors and own.get(term, 0.0) > 0.0 and fresh.anchors[key].get(term, 0.0) > 0.0
     ]
-    return float(np.median(ratios)) if ratios else None
 
 
 def relative_error(observed: Sequence[float]) -> float | None:

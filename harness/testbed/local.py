@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar
 from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError
 from harness.offloader import triton_server
 from harness.spec import PROJECT, Spec
-from harness.testbed import host
+from harness.testbed import host, lock
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import Conditions
 from harness.testbed.link import link_spec
@@ -83,7 +83,7 @@ class LocalTestbed:
     def _start(self) -> None:
         hardware = self.spec.hardware
         _check_cpus(hardware.device.cpu, hardware.edge.cpu)
-        # self._stack.enter_context(lock.measuring())
+        self._stack.enter_context(lock.measuring())
         self.rootless = _translated(become_root_inside)
         self._logs.mkdir(parents=True, exist_ok=True)
         _translated(lambda: self._stack.enter_context(self.sandbox))

@@ -53,7 +53,8 @@ def judge(
     Args:
         rows: with their predicted and measured columns filled.
         samples: the requests behind them.
-        summary: the cell's `noise_floor` and `drift`, and `unavailable_terms`, those that this testbed cannot see.
+        summary: the cell's `noise_floor` and `drift`; `speed_change`, by tier how many times as long as in the
+            profile its compute takes now; and `unavailable_terms`, those that this testbed cannot see.
         settings: the tolerances.
         network_theory_ms: what the link formula gives for each candidate that crosses the link, in ms.
         draws: of `samples`, where they were drawn already; else drawn from `seed`.
@@ -75,6 +76,7 @@ def judge(
         noise=noise if noisy else 0.0,
         noise_floor=summary.get("noise_floor") or 0.0,
         min_split=summary.get("min_split") or 0,
+        speed_change=summary.get("speed_change") or {},
     )
     judgements = (
         *judging.totals(cell, settings),

@@ -152,16 +152,19 @@ def test_an_anchor_is_its_request_without_the_payload_on_the_link(bed: Bed) -> N
 
 
 def test_packet_captures_at_both_ends_agree_with_the_terms(bed: Bed) -> None:
+    """How near they come is measured by experiments/witness.py: the rest is what gRPC takes to wake up and to parse."""
     requests = [measure(Key("split", MAXPOOL_AT, "maxpool")), echo(2_000), echo(200_000)]
     bed.runner.warm(requests)
     found = list(witness.observe(bed.testbed, bed.runner, requests, 6))
     assert len(found) == 6 * len(requests)
+    for one in found:  # nothing is complete before its last segment, nor on its way before it was handed over
+        assert min(getattr(one, end) for end in witness.ENDS) > -0.1
+        assert one.uplink_ms == pytest.approx(one.wire_up_ms + one.before_up_ms + one.after_up_ms, abs=0.01)
+        assert one.downlink_ms == pytest.approx(one.wire_down_ms + one.before_down_ms + one.after_down_ms, abs=0.01)
     for name in {one.name for one in found}:
-        own = [one for one in found if one.name == name]
-        for one in own:  # nothing is complete before its last segment, nor on its way before it was handed over
-            assert min(getattr(one, end) for end in witness.ENDS) > -0.1
-        for end in witness.ENDS:  # the host may be busy with other things in some rounds
-            assert min(getattr(one, end) for one in own) < witness.TOLERANCE_MS, (name, end)
+        own = [one for one in found if one.name == name]  # the host may be busy with other things in some rounds
+        assert min(one.uplink_ms / one.wire_up_ms for one in own) < 1.1
+        assert min(one.downlink_ms / one.wire_down_ms for one in own) < 1.1
     sizes = {one.name: one.wire_bytes for one in found}
     assert 2_000 < sizes["2000"] < 3_000
     assert 200_000 < sizes["200000"] < 201_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -49,6 +50,23 @@ def test_a_second_run_is_refused_in_one_line_that_names_the_first(folder: Path) 
         assert f"process {run.pid}" in message
         assert str(lock.lock_path()) in message
         assert caught.value.exit_code == 1
+
+
+def test_a_measuring_run_is_refused_and_predicting_is_not(folder: Path) -> None:
+    own = ["model=mobilenetv2", f"profile.dir={folder / 'profiles'}", f"hydra.run.dir={folder / 'cell'}"]
+    with lock.measuring():
+        measured, predicted = (
+            subprocess.run(
+                [sys.executable, "run.py", *own, mode], cwd=PROJECT, capture_output=True, text=True, check=False
+            )
+            for mode in ("mode=measure", "mode=predict")
+        )
+    assert measured.returncode == 1
+    (line,) = measured.stderr.splitlines()
+    assert "another run is measuring on this host" in line
+    assert json.loads((folder / "cell" / "status.json").read_text())["status"] == "failed"
+    assert predicted.returncode == 2  # it only lacks a profile
+    assert "mode=profile" in predicted.stderr
 
 
 def test_within_one_process_too(folder: Path) -> None:

@@ -194,6 +194,32 @@ def test_the_forecast_has_a_tolerance_of_its_own() -> None:
     assert verdict.reasons[0].startswith("forecast_mape is 2.")
 
 
+def profiled_faster(cell: SyntheticCell, device: float, edge: float) -> SyntheticCell:
+    """The cell with a forecast from when compute took that much less; `summary` says what anchors show of it."""
+    for row in cell.rows:
+        terms = row.predicted_terms
+        gone_ms = terms.get("device", 0.0) * (1 - 1 / device) + terms.get("edge", 0.0) * (1 - 1 / edge)
+        row.forecast_ms = (row.predicted_ms or 0.0) - gone_ms
+    cell.summary["speed_change"] = {"device": device, "edge": edge}
+    return cell
+
+
+def test_a_forecast_that_only_the_hosts_speed_has_left_behind_is_undecided_and_says_so() -> None:
+    cell = profiled_faster(make_cell(noise=0.002), device=1.5, edge=1.2)
+    verdict = verdict_of(cell, gate_settings(max_forecast_mape=0.05))
+    assert verdict.verdict == INCONCLUSIVE
+    (reason,) = verdict.reasons
+    assert "device 1.50, edge 1.20 times" in reason
+    assert "profile.refresh=true" in reason
+
+
+def test_a_change_of_speed_excuses_no_forecast_that_is_wrong_apart_from_it() -> None:
+    cell = profiled_faster(make_cell(noise=0.002), device=1.5, edge=1.2)
+    for row in cell.rows:
+        row.forecast_ms = 0.8 * (row.forecast_ms or 0.0)
+    assert verdict_of(cell, gate_settings(max_forecast_mape=0.05)).failed() == {"forecast_mape"}
+
+
 def test_a_best_split_that_is_not_the_best_is_judged_by_what_it_loses() -> None:
     cell = make_cell(noise=0.002)
     worst = max(
