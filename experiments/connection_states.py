@@ -9,7 +9,8 @@ each after a pause of one second; and between them what gives the constants of g
 other sizes on the warm connection, heads and tails run without the link. Theory gives the rest. Slow start after
 idle is on, which is Linux' default and the harder case; `--keep-window` switches it off.
 
-The table goes to the console and to FOLDER/connection_states.md and .csv. Ends with 1 if a median is off by more
+Each row is put on record in `experiments/records/connection_states.jsonl`; the table goes to the console and to
+`connection_states.md` beside it. Ends with 1 if a median is off by more
 than 5 %, or a congestion control was left out because this host does not permit it or the link is not as asked. It
 takes some five minutes for each congestion control.
 """
@@ -17,10 +18,9 @@ takes some five minutes for each congestion control.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +31,7 @@ from hydra import compose, initialize_config_dir
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.cells import markdown, percent
+from experiments.ledger import RECORDS, Ledger
 from harness.cell.measuring import ECHO_BYTES
 from harness.errors import CapabilityError, LinkError, SpecError
 from harness.offloader.runner import ECHO_IDLE_MS, Request, Runner, anchor, echo, measure
@@ -239,15 +240,23 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """Both files, whole; written after each congestion control, so that a later failure loses none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "connection_states.md").write_text(table(outcomes) + "\n" + summary(outcomes), encoding="utf-8")
-    names = [field.name for field in fields(Outcome)]
-    with (folder / "connection_states.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(names)
-        writer.writerows([getattr(row, name) for name in names] for row in outcomes)
+def record(arguments: argparse.Namespace, outcomes: Sequence[Outcome], records: Path = RECORDS) -> list[Outcome]:
+    """Put rows on record, after each congestion control, so that a later failure loses none; all that are there of
+    the same model, link and policy."""
+    ledger = Ledger(records / "connection_states.jsonl")
+    window = "keeps" if arguments.keep_window else "restarts"
+    own = f"{arguments.model} {arguments.bandwidth:g} {arguments.latency:g} {window}"
+    for row in outcomes:
+        ledger.add(f"{own} {row.control} {row.state} {row.request}", asdict(row), arguments.folder)
+    known = [Outcome(**found) for name, found in ledger.all().items() if name.startswith(f"{own} ")]
+    title = (
+        f"# A request on a new connection, and after a second of silence\n\n{arguments.model} over "
+        f"{arguments.bandwidth:g} Mbit/s and {arguments.latency:g} ms; the window {window} after an idle second. "
+        f"Measured on {'; '.join(ledger.hosts())}.\n\n"
+    )
+    name = "connection_states" + ("-keep_window" if arguments.keep_window else "")
+    (records / f"{name}.md").write_text(title + table(known) + "\n" + summary(known), encoding="utf-8")
+    return known
 
 
 def main() -> int:
@@ -263,19 +272,19 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=PROJECT / "outputs" / "connection_states")
     arguments = parser.parse_args()
     controls = arguments.control.split(",") if arguments.control else CONTROLS_FILE.read_text().split()
-    outcomes: list[Outcome] = []
+    known: list[Outcome] = []
     left_out = False
     for control in controls:
         try:
-            outcomes += run_control(cell_spec(arguments, control), arguments.folder / "logs", arguments.samples)
+            outcomes = list(run_control(cell_spec(arguments, control), arguments.folder / "logs", arguments.samples))
         except (CapabilityError, LinkError) as error:
             print(f"{control}: left out: {error}", flush=True)
             left_out = True
             continue
-        write(arguments.folder, outcomes)
-        print(summary([row for row in outcomes if row.control == control]), end="", flush=True)
-    print(table(outcomes))
-    return int(left_out or any(abs(row.error) > MAX_ERROR for row in outcomes))
+        known = record(arguments, outcomes)
+        print(summary(outcomes), end="", flush=True)
+    print(table(known))
+    return int(left_out or not known or any(abs(row.error) > MAX_ERROR for row in known))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
     python experiments/extrapolation.py [--folder FOLDER] [--model MODEL] [--minutes N] [--table]
 
 Profiles both tiers once at 57/28, writes the forecasts of five links down (`mode=predict`), then measures each of
-them with that profile. The table compares the two; it goes to the console and to FOLDER/MODEL/extrapolation.md.
+them with that profile. What a link came to is put on record in `experiments/records/extrapolation.jsonl` (once it is
+measured in the same folder as its forecast: a new folder measures anew, and replaces). The table goes to the console
+and to `experiments/records/extrapolation.md`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.cells import ROOT, Cell, finished, markdown, percent, run, run_all, summary
+from experiments.ledger import RECORDS, Ledger
 from harness.results.records import read_splits
 from harness.validation.statistics import bias, mape, p95_abs_error
 
@@ -51,6 +54,7 @@ def row(link: tuple[int, int], folder: Path) -> dict[str, Any]:
     ]
     record = summary(folder / f"validate-{link[0]}-{link[1]}")
     found = {
+        "model": folder.name,
         "link": link,
         "n": len(errors),
         "mape": mape(errors),
@@ -68,12 +72,12 @@ def row(link: tuple[int, int], folder: Path) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown; errors in per cent."""
     return markdown(
-        ("Mbit/s", "RTT ms", "n", "forecast MAPE %", "p95 %", "bias %", "as foretold", "drift %", "floor %",
+        ("model", "Mbit/s", "RTT ms", "n", "forecast MAPE %", "p95 %", "bias %", "as foretold", "drift %", "floor %",
          "MAPE % with fresh anchors", "verdict"),
         (
             (
-                f"{each['link'][0]}", f"{each['link'][1]}", str(each["n"]), percent(each["mape"]), percent(each["p95"]),
-                percent(each["bias"], signed=True), "yes" if each["same"] else "no",
+                each["model"], f"{each['link'][0]}", f"{each['link'][1]}", str(each["n"]), percent(each["mape"]),
+                percent(each["p95"]), percent(each["bias"], signed=True), "yes" if each["same"] else "no",
                 percent(each["drift"], signed=True), percent(each["noise_floor"]), percent(each["calibrated_mape"]),
                 each["verdict"],
             )
@@ -100,12 +104,20 @@ def main(arguments: list[str]) -> int:
                 return 1
         for _ in run_all(validations, folder, minutes=options.minutes):
             pass
-    rows = [row(link, folder) for link, each in zip(LINKS, validations, strict=True) if finished(folder / each.name)]
-    text = table(rows)
-    if rows:
-        (folder / "extrapolation.md").write_text(text, encoding="utf-8")
-    print(text)
+    ledger = Ledger.of("extrapolation")
+    for link, each in zip(LINKS, validations, strict=True):
+        if not options.table and finished(folder / each.name):
+            ledger.add(_name(options.model, link), row(link, folder), folder / each.name)
+    rows = list(ledger.found(_name(options.model, link) for link in LINKS).values())
+    print(table(rows))
+    everything = list(ledger.all().values())
+    title = f"# The forecast where it was not made\n\nMeasured on {'; '.join(ledger.hosts())}.\n\n"
+    (RECORDS / "extrapolation.md").write_text(title + table(everything), encoding="utf-8")
     return 1 if any(each["verdict"] == "missed" for each in rows) or len(rows) < len(LINKS) else 0
+
+
+def _name(model: str, link: tuple[int, int]) -> str:
+    return f"{model}-{link[0]}-{link[1]}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Does the prediction hold? Five models, three links, two pairs of tiers: predicted against measured, one table.
 
-    python experiments/fidelity.py [--folder FOLDER] [--only TEXT] [--minutes N] [--table]
+    python experiments/fidelity.py [--folder FOLDER] [--only TEXT] [--minutes N] [--anew] [--table]
 
-Runs 27 cells of some six minutes, each of at least 20 cuts (29 exist in InceptionV3) and the naive baselines, and
-goes on where it was stopped. The table goes to the console and to FOLDER/fidelity.md and .csv. `--only` takes the
-cells whose name holds TEXT, `--minutes` starts none later than that, `--table` runs none.
+Runs 27 cells of some six minutes, each of at least 20 cuts (29 exist in InceptionV3) and the naive baselines. What a
+cell came to is put on record in `experiments/records/fidelity.jsonl`; a cell that is there is not run again, but with
+`--anew`. The table goes to the console and to `experiments/records/fidelity.md`. `--only` takes the cells whose name
+holds TEXT, `--minutes` starts none later than that, `--table` runs none.
 
 A row's verdict is this experiment's own and needs no gate: `holds` where MAPE <= 2 %, p95 <= 4 %, |bias| <= 1 %,
 regret <= 1 % and tau-b >= the A/A tau - 0.03; `inconclusive` where drift or noise floor exceed 2 %; else `missed`.
@@ -13,14 +14,14 @@ regret <= 1 % and tau-b >= the A/A tau - 0.03; `inconclusive` where drift or noi
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, Cell, finished, markdown, percent, run_all, summary
+from experiments.cells import ROOT, Cell, markdown, percent, run_all, summary
+from experiments.ledger import RECORDS, Ledger
 
 MODELS = ("densenet169", "densenet201", "resnet101", "inceptionresnet_v2", "inception_v3")
 #: (Mbit/s, ms): the paper's link, and those of its Figure 9.
@@ -29,11 +30,6 @@ LOCAL_MODELS = ("densenet169", "resnet101")
 CUTS = 20
 #: The bars, and what makes a run unable to tell.
 MAX_MAPE, MAX_P95, MAX_BIAS, MAX_REGRET, TAU_SLACK, MAX_NOISE = 0.02, 0.04, 0.01, 0.01, 0.03, 0.02
-
-FIELDS = (
-    "model", "hardware", "mbps", "rtt_ms", "run", "candidates", "mape", "p95", "bias", "regret", "tau_b", "tau_aa",
-    "drift", "noise_floor", "forecast_mape", "paper_mape", "paper_eager_mape", "verdict",
-)  # fmt: skip
 
 
 def plan() -> list[Cell]:
@@ -120,36 +116,45 @@ def table(rows: list[dict[str, Any]]) -> str:
     )  # fmt: skip
 
 
-def write(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """The table beside its cells."""
-    (folder / "fidelity.md").write_text(table(rows), encoding="utf-8")
-    with (folder / "fidelity.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
+def measure(cells: list[Cell], folder: Path, ledger: Ledger, *, minutes: float | None) -> None:
+    """Run the cells and put each that finished on record at once."""
+    for cell in run_all(cells, folder, minutes=minutes):
+        own = folder / cell.name
+        ledger.add(cell.name, row(cell, summary(own)), own)
 
 
 def main(arguments: list[str]) -> int:
     """0 where every finished cell holds or could not tell, 1 where one missed, 2 for a wrong call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "fidelity")
+    parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "fidelity", help="of the cells")
     parser.add_argument("--only", default="", help="cells whose name holds this")
     parser.add_argument("--minutes", type=float, default=None, help="start no cell later than this")
+    parser.add_argument("--anew", action="store_true", help="measure also what is on record")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
     cells = [cell for cell in plan() if options.only in cell.name]
     if not cells:
         parser.error(f"--only {options.only!r}: no such cell; allowed: a part of {', '.join(c.name for c in plan())}")
-    options.folder.mkdir(parents=True, exist_ok=True)
-    if options.table:
-        done = [cell for cell in cells if finished(options.folder / cell.name)]
-    else:
-        done = list(run_all(cells, options.folder, minutes=options.minutes))
-    rows = [row(cell, summary(options.folder / cell.name)) for cell in done]
-    write(options.folder, rows)
+    ledger = Ledger.of("fidelity")
+    if not options.table:
+        known = {} if options.anew else ledger.found(cell.name for cell in cells)
+        measure([cell for cell in cells if cell.name not in known], options.folder, ledger, minutes=options.minutes)
+    everything = ledger.found(cell.name for cell in plan())
+    (RECORDS / "fidelity.md").write_text(document(list(everything.values()), ledger.hosts()), encoding="utf-8")
+    rows = [everything[cell.name] for cell in cells if cell.name in everything]
     print(table(rows))
-    print(f"{len(rows)} of {len(cells)} cells finished")
+    print(f"{len(rows)} of {len(cells)} cells measured")
     return 1 if any(each["verdict"] == "missed" for each in rows) else 0
+
+
+def document(rows: list[dict[str, Any]], hosts: list[str]) -> str:
+    """The text of `fidelity.md`: where it comes from, and the table."""
+    return (
+        "# Predicted against measured\n\n"
+        f"Written by `python experiments/fidelity.py`: {len(rows)} of {len(plan())} cells measured, on "
+        f"{'; '.join(hosts)}. What the columns mean stands in that file; when, and with which commit a cell was "
+        f"measured, in `fidelity.jsonl`.\n\n{table(rows)}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Does the gate reject good work, and does it see planted faults? CI's validation again and again, one table.
 
-    python experiments/gate_power.py [--runs 20] [--folder FOLDER] [--minutes N] [--table]
+    python experiments/gate_power.py [--runs 20] [--folder FOLDER] [--minutes N] [--anew] [--table]
 
 Each run is CI's own (.ci/run): profiled anew, measured over a shaped link against a real Triton, with
-`gate.selftest=true`, which also judges the run as it is. Goes on where it was stopped; `--minutes` starts none later
-than that, `--table` runs none. The table goes to the console and to FOLDER/gate_power.md. Ends with 1 where a run
-was rejected that has no fault, or a planted fault was not caught.
+`gate.selftest=true`, which also judges the run as it is. What a run came to is put on record in
+`experiments/records/gate_power.jsonl`; a run that is there is not repeated, but with `--anew`. `--minutes` starts none
+later than that, `--table` runs none. The table goes to the console and to `experiments/records/gate_power.md`. Ends
+with 1 where a run was rejected that has no fault, or a planted fault was not caught.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, Cell, finished, markdown, percent, run_all, summary
+from experiments.cells import ROOT, Cell, markdown, percent, run_all, summary
+from experiments.ledger import RECORDS, Ledger
 from harness.validation.faults import FAULTS
 
 #: The arguments of the validation in .ci/run.
@@ -76,20 +78,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "gate_power")
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--anew", action="store_true", help="measure also what is on record")
+    parser.add_argument("--table", action="store_true", help="run nothing")
     given = parser.parse_args(arguments)
-    folder = given.folder.resolve()
+    folder, ledger = given.folder.resolve(), Ledger.of("gate_power")
     cells = plan(given.runs, folder)
-    if given.table:
-        done = [cell for cell in cells if finished(folder / cell.name)]
-    else:
-        done = list(run_all(cells, folder, minutes=given.minutes))
-    records = [summary(folder / cell.name) for cell in done]
+    names = [cell.name for cell in cells]
+    if not given.table:
+        known = {} if given.anew else ledger.found(names)
+        for cell in run_all([cell for cell in cells if cell.name not in known], folder, minutes=given.minutes):
+            ledger.add(cell.name, outcome(summary(folder / cell.name)), folder / cell.name)
+    records = list(ledger.found(names).values())
     text = table(records)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "gate_power.md").write_text(text, encoding="utf-8")
+    title = f"# Does the gate reject good work, does it see faults?\n\nMeasured on {'; '.join(ledger.hosts())}.\n\n"
+    (RECORDS / "gate_power.md").write_text(title + text, encoding="utf-8")
     print(f"\n{text}")
     return 0 if held(records) else 1
+
+
+def outcome(record: dict[str, Any]) -> dict[str, Any]:
+    """What of a `summary.json` the table needs."""
+    faults = [{name: each[name] for name in ("fault", "verdict", "caught")} for each in record["selftest"]]
+    kept = {name: record[name] for name in ("verdict", "reasons", "mape", "noise_floor", "drift", "forecast_mape")}
+    return {**kept, "selftest": faults}
 
 
 if __name__ == "__main__":

@@ -58,21 +58,24 @@ def describe() -> dict[str, Any]:
 
 
 @contextmanager
-def awake() -> Iterator[bool]:
-    """Keep the cores out of sleep states while entered; whether this host lets us.
+def awake() -> Iterator[str | None]:
+    """Keep the cores out of sleep states while entered; gives None, or why this host does not let us.
 
     A core that slept through the wait of an emulated board computes the next slice up to 30 % slower, now and
     then (measured in a virtual machine). The kernel's PM QoS interface (Documentation/power/pm_qos_interface.rst)
-    takes a wake-up latency for as long as the file is open, so a killed process leaves nothing behind.
+    takes a wake-up latency for as long as the file is open, so a killed process leaves nothing behind. A guest without
+    a cpuidle driver does not heed it: its idle cores halt, and the hypervisor wakes them. (Keeping them busy with a
+    process of lowest priority there made compute faster but not steadier: it then came in two speeds, 1.5 times apart.)
     """
     try:
         descriptor = os.open("/dev/cpu_dma_latency", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
-        yield False
+        yield "/dev/cpu_dma_latency could not be opened"
         return
     try:
         os.write(descriptor, (0).to_bytes(4, sys.byteorder))
-        yield True
+        driver = _read(Path("/sys/devices/system/cpu/cpuidle/current_driver"))
+        yield "the kernel has no cpuidle driver, and its hypervisor decides" if driver == "none" else None
     finally:
         os.close(descriptor)
 

@@ -94,7 +94,7 @@ class LocalTestbed:
         )
         self._start_edge()
         self._start_agent()
-        self.cores_awake = self._stack.enter_context(host.awake())
+        self._asleep_because = self._stack.enter_context(host.awake())
         # The edge's core is idle while the device computes, which is when this process reads, writes and draws.
         self._pin_notes = self._stack.enter_context(_pinned(hardware.edge.cpu))
 
@@ -146,11 +146,16 @@ class LocalTestbed:
         found = _translated(lambda: self._conditions.aftermath(self.sandbox, self.applied))
         return found | {"notes": [*self.notes(), *found["notes"]]}
 
+    @property
+    def cores_awake(self) -> bool:
+        """Whether idle cores stay out of sleep states."""
+        return self._asleep_because is None
+
     def notes(self) -> list[str]:
         """What this host did not permit; the run went on without."""
         found = []
-        if not self.cores_awake:
-            found.append("cores may sleep between requests: /dev/cpu_dma_latency could not be opened")
+        if self._asleep_because:
+            found.append(f"cores may sleep between requests: {self._asleep_because}")
         if self.applied.relay_scheduling == "other":
             found.append("the relay has no priority over what shares its core: this host permits none")
         return found + self._pin_notes

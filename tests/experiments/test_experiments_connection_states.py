@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,12 +72,12 @@ def test_the_truth_is_predicted(constants: connection_states.Constants, connecti
 def test_rows_come_out_as_they_went_in(constants: connection_states.Constants, tmp_path: Path) -> None:
     request = echo(10_000, "new")
     row = connection_states.outcome(LINK, constants, request, 10_000, samples(request, 10_000, constants))
-    rows = [row, replace(row, control="bbr", state="idle", window=float("inf"), error=-0.31)]
-    connection_states.write(tmp_path, rows)
-    with (tmp_path / "connection_states.csv").open(encoding="utf-8") as file:
-        read = list(csv.DictReader(file))
-    assert [entry["control"] for entry in read] == ["cubic", "bbr"]
-    assert float(read[0]["predicted_ms"]) == row.predicted_ms
+    other = replace(row, control="bbr", state="idle", window=float("inf"), error=-0.31)
+    asked = Namespace(model="mobilenetv2", bandwidth=57.0, latency=28.0, keep_window=False, folder=tmp_path / "cells")
+    assert connection_states.record(asked, [row], tmp_path) == [row]
+    assert connection_states.record(asked, [other], tmp_path) == [row, other]
+    assert connection_states.record(Namespace(**{**vars(asked), "latency": 50.0}), [row], tmp_path) == [row]
+    connection_states.record(asked, [], tmp_path)
     text = (tmp_path / "connection_states.md").read_text(encoding="utf-8")
     assert "| bbr | idle | echo 10000 | 10000 | open |" in text
     assert "bbr, idle: 0 of 1 within 5%; worst -31.0%" in text

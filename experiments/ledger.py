@@ -1,0 +1,93 @@
+"""What an experiment has found so far, a line a cell, kept in `experiments/records/`: a table outlives its cells.
+
+A long experiment is measured over days, and on a host that is lent for hours. Each line names the commit, the host and
+the hour that it was measured in; a cell that is measured again replaces its line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.testbed import host
+
+RECORDS = Path(__file__).resolve().parent / "records"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The lines of one experiment.
+
+    path: a JSON-lines file, made with its first line.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, experiment: str) -> Ledger:
+        """The one in the repository."""
+        return cls(RECORDS / f"{experiment}.jsonl")
+
+    def found(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What is on record of these cells, in the order of `names`.
+
+        Raises:
+            ValueError: a line of the file is none of ours.
+        """
+        lines = self._lines()
+        return {name: lines[name]["found"] for name in names if name in lines}
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """What is on record, in the order in which it came. Raises ValueError as `found`."""
+        return {name: line["found"] for name, line in self._lines().items()}
+
+    def add(self, name: str, found: dict[str, Any], folder: Path) -> None:
+        """Put a cell on record; `folder` is its own, whose `env.json` says where it was measured (none: here, now).
+
+        The file is replaced as a whole, so that a crash leaves the old one.
+        """
+        line = {"schema_version": SCHEMA_VERSION, "name": name, **_where(folder), "found": found}
+        lines = {**self._lines(), name: line}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self.path.with_suffix(".new")
+        new.write_text("".join(json.dumps(each) + "\n" for each in lines.values()), encoding="utf-8")
+        new.replace(self.path)
+
+    def hosts(self) -> list[str]:
+        """The machines that the lines come from, each once."""
+        return sorted({line["host"] for line in self._lines().values()})
+
+    def _lines(self) -> dict[str, dict[str, Any]]:
+        if not self.path.exists():
+            return {}
+        lines = {}
+        for number, text in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                line = json.loads(text)
+                lines[str(line["name"])] = line
+                if line["schema_version"] != SCHEMA_VERSION:
+                    raise ValueError(f"schema_version {line['schema_version']}")
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{self.path}, line {number}: {error!r}; allowed: lines of schema_version {SCHEMA_VERSION}"
+                ) from error
+        return lines
+
+
+def _where(folder: Path) -> dict[str, Any]:
+    """When, where and with which code a cell was measured; without an `env.json` here and now."""
+    try:
+        env = json.loads((folder / "env.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        env = host.describe()
+    git = env.get("git") or {}
+    return {
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": f"{(git.get('sha') or 'unknown')[:12]}{' and changes' if git.get('dirty') else ''}",
+        "host": f"{env.get('cpu') or 'unknown processor'}, {env.get('cores')} cores, Linux {env.get('kernel')}",
+    }

@@ -1,0 +1,55 @@
+"""What is on record of an experiment: kept, replaced, and refused where it is none of ours."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+import pytest
+
+from experiments import extrapolation, fidelity, gate_power
+from experiments.ledger import RECORDS, Ledger
+
+
+def env(folder: Path, **values: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "env.json").write_text(json.dumps(values))
+    return folder
+
+
+def test_a_cell_is_found_again_and_a_later_measurement_replaces_it(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "records" / "some.jsonl")
+    assert ledger.found(["a"]) == {}
+    here = env(tmp_path / "cell", cpu="A", cores=2, kernel="6.18", git={"sha": "0123456789abcdef", "dirty": True})
+    ledger.add("b", {"mape": 0.02}, here)
+    ledger.add("a", {"mape": 0.01}, here)
+    ledger.add("b", {"mape": 0.03}, env(tmp_path / "other", cpu="B", cores=4, kernel="6.1"))
+    assert ledger.found(["a", "b", "c"]) == {"a": {"mape": 0.01}, "b": {"mape": 0.03}}
+    assert ledger.hosts() == ["A, 2 cores, Linux 6.18", "B, 4 cores, Linux 6.1"]
+    lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]
+    assert [line["git"] for line in lines] == ["unknown", "0123456789ab and changes"]
+    assert list(ledger.path.parent.iterdir()) == [ledger.path]
+
+
+def test_what_has_no_folder_of_its_own_was_measured_here(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "some.jsonl")
+    ledger.add("a", {}, tmp_path / "nowhere")
+    (here,) = ledger.hosts()
+    assert here.endswith(f"Linux {platform.release()}")
+
+
+@pytest.mark.parametrize("text", ["nonsense", "{}", '{"name": "a", "schema_version": 2, "found": {}}', "[]"])
+def test_another_file_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_text(f"{text}\n")
+    with pytest.raises(ValueError, match="line 1"):
+        Ledger(path).found(["a"])
+
+
+def test_what_is_on_record_in_the_repository_makes_its_tables() -> None:
+    for experiment, module in (("fidelity", fidelity), ("extrapolation", extrapolation), ("gate_power", gate_power)):
+        records = list(Ledger.of(experiment).all().values())
+        if records:
+            text = (RECORDS / f"{experiment}.md").read_text(encoding="utf-8")
+            assert module.table(records).splitlines()[0] in text
