@@ -1,0 +1,1 @@
+"""The Preprocessor (paper, section 3.4): Inserter, Trainer with its data sets, Splitter."""
