@@ -1,0 +1,95 @@
+"""What of a folder is ours and may go (`mode=clean`): cells, sweeps, cached profiles. Anything else stays."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.results.records import STATUS
+
+_SPEC = "spec.yaml"
+#: What a sweep has at its root beside its cells.
+_OF_A_SWEEP = frozenset({"results.csv", "summary.json", "report.html", "junit.xml", "multirun.yaml"})
+#: What stands beside cached profiles.
+_LOGS = frozenset({"drift.jsonl", "durations.jsonl"})
+#: Profiles are named by what they hold and by its content (`harness.cell.cache`); a journal is one in the making.
+_PROFILE = re.compile(
+    r".+-(?:(?:compiled|eager)-(?:device|edge|calibration)|features-.+)-[0-9a-f]{16}\.json(?:\.journal)?"
+)
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A folder or a file that this harness wrote.
+
+    kind: `cell`, `sweep`, `profile`, `log of a host`.
+    """
+
+    path: Path
+    kind: str
+    size_bytes: int
+
+    def remove(self) -> None:
+        """Raises OSError where the file system refuses."""
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink()
+
+
+def find(folder: Path) -> list[Ours]:
+    """What lies below `folder` and is ours, in the order of its path; links are never followed, nor removed."""
+    if not folder.is_dir() or folder.is_symlink():
+        return []
+    return sorted(_find(folder), key=lambda each: each.path)
+
+
+def _find(folder: Path) -> Iterator[Ours]:
+    for path in folder.iterdir():
+        if path.is_symlink():
+            continue
+        if path.is_file():
+            kind = "log of a host" if path.name in _LOGS else "profile" if _PROFILE.fullmatch(path.name) else None
+            if kind:
+                yield Ours(path, kind, path.stat().st_size)
+        elif _is_cell(path):
+            yield Ours(path, "cell", _size(path))
+        elif _is_sweep(path):
+            yield Ours(path, "sweep", _size(path))
+        elif path.is_dir():
+            yield from _find(path)
+
+
+def _is_cell(folder: Path) -> bool:
+    """A status with our version; or the spec of a cell that was killed before it had one."""
+    return _versioned(folder / STATUS) or _starts(folder / _SPEC, "schema_version:")
+
+
+def _is_sweep(folder: Path) -> bool:
+    """Nothing in it but cells and what is made of them: a folder that somebody keeps notes in is not removed whole."""
+    found = [path for path in folder.iterdir() if path.name != ".hydra"]
+    cells = [path for path in found if path.is_dir() and _is_cell(path)]
+    return bool(cells) and all(path in cells or path.name in _OF_A_SWEEP for path in found)
+
+
+def _versioned(path: Path) -> bool:
+    try:
+        return "schema_version" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _starts(path: Path, text: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(text)) == text.encode()
+    except OSError:
+        return False
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

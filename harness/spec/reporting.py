@@ -1,0 +1,38 @@
+"""What readers get: figures of a cell, and which runs `mode=report` and `mode=clean` are about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from harness.spec.fields import Part, field
+
+#: The root key that stands for `report.sources`.
+FROM = "from"
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Report(Part):
+    """The figures, and the runs to gather (`conf/report`)."""
+
+    formats: Annotated[tuple[Literal["svg", "png", "pdf"], ...], Field(strict=False)] = field(
+        "file formats of the figures"
+    )
+    dpi: int = field("resolution of bitmaps", "dots per inch", ge=30, le=1200)
+    sources: Annotated[
+        Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None, BeforeValidator(_listed)
+    ] = field("with mode=report and mode=clean, folders of cells or of sweeps: from=FOLDER, from=[FOLDER,FOLDER]")
+
+
+def expand_from(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`from` at the root moved to `report.sources`, unless that says something itself."""
+    changed = {key: value for key, value in values.items() if key != FROM}
+    given, report = values.get(FROM), values.get("report")
+    if given is not None and isinstance(report, Mapping) and report.get("sources") is None:
+        changed["report"] = {**report, "sources": given}
+    return changed

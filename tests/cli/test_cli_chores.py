@@ -1,0 +1,82 @@
+"""The modes that run no cell: they end at once, make no folder that they do not need, and say what they did."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.spec import PROJECT
+from tests.cli import fake_cell
+
+
+def run(folder: Path, *arguments: str, program: str = "run.py") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(PROJECT / program), *arguments, f"profile.dir={folder / 'profiles'}"],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), "HARNESS_LOCK_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def sweep(folder: Path) -> Path:
+    done = run(folder, "-m", "bandwidth=10,11", f"hydra.sweep.dir={folder / 'sweep'}", program=str(fake_cell.__file__))
+    assert done.returncode == 3, done.stderr  # the second cell's gate failed, as the fake has it
+    return folder / "sweep"
+
+
+def test_a_plan_starts_nothing_and_makes_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, "-m", "mode=plan", "bandwidth=30,60", "model=resnet50,vgg16", "hydra.sweep.dir=planned")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + 4 + 1
+    assert lines[1].split()[1:4] == ["resnet50,", "iiot,", "30"]
+    assert lines[-1].startswith("4 cells")
+    assert max(map(len, lines)) <= 100
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_gathered_wherever_they_lie(tmp_path: Path) -> None:
+    folder = sweep(tmp_path)
+    done = run(tmp_path, "mode=report", f"from=[{folder / '0'},{folder}]", f"hydra.run.dir={tmp_path / 'all'}")
+    assert done.returncode == 0, done.stderr
+    assert "2 cells gathered" in done.stdout
+    summary = json.loads((tmp_path / "all" / "summary.json").read_text())
+    assert [cell["name"] for cell in summary["cells"]] == ["../sweep/0", "../sweep/1"]
+    assert {"results.csv", "report.html", "junit.xml", "summary.json"} <= {p.name for p in (tmp_path / "all").iterdir()}
+
+
+def test_clean_takes_what_is_ours_and_leaves_the_rest(tmp_path: Path) -> None:
+    folder = sweep(tmp_path)
+    (tmp_path / "mine.txt").write_text("mine")
+    done = run(tmp_path, "mode=clean", f"from={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert str(folder) in done.stdout
+    assert not folder.exists()
+    assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["mode=report"], "needs from=FOLDER"),
+        (["mode=report", "from=/nowhere/at/all"], "no such folder"),
+        (["mode=report", "from=conf"], "no cell in it"),
+        (["mode=clean", "from=/nowhere/at/all"], "no such folder"),
+        (["-m", "mode=doctor", "bandwidth=30,60"], "without -m"),
+        (["-m", "mode=plan,validate"], "give it alone"),
+        (["mode=report", "from=3"], "report.sources"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert says in line
+    assert list(tmp_path.iterdir()) == []
