@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.offloader import codec
+from harness.offloader.classification import Answer, classify
 from harness.offloader.communicator import Communicator, Reply
 from harness.offloader.endpoint import EdgeEndpoint
 from harness.offloader.observation import Observation
@@ -93,6 +95,10 @@ class DeviceRuntime:
             gap_ms=gap_ms,
         )
 
+    def classify(self, key: Key, picture: NDArray[Any]) -> Answer:
+        """A picture, uint8 [1, height, width, 3], through a candidate, over the link and offline."""
+        return classify(self.tier, self._communicator, self._endpoint, key, picture)
+
     # -- requests ---------------------------------------------------------------------------------------
 
     def _candidate(self, request: Mapping[str, Any], key: Key, pace: Pace, *, send: bool) -> Observation:
@@ -103,7 +109,7 @@ class DeviceRuntime:
         if key.candidate == "device-only":
             scores = np.asarray(tier.head(tier.last)(self._input))
             head_ns = pace.finish()
-            return _observation(request, (started_ns, head_ns, head_ns, 0), None, scores)
+            return observation(request, (started_ns, head_ns, head_ns, 0), None, scores)
         array: Any = codec.source(tier, key)
         head_ns = shrunk_ns = started_ns
         if key.candidate == "split":
@@ -122,7 +128,7 @@ class DeviceRuntime:
             message = self._communicator.encode(b"\0", parameters, request["request_id"])
         reply = self._send(request, message)
         marks = (started_ns, head_ns, shrunk_ns, handed_ns)
-        return _observation(request, marks, reply, reply.output)
+        return observation(request, marks, reply, reply.output)
 
     def _echo(self, request: Mapping[str, Any], payload_bytes: int) -> Observation:
         payload = bytes(payload_bytes)
@@ -131,7 +137,7 @@ class DeviceRuntime:
         handed_ns = time.monotonic_ns()
         reply = self._send(request, message)
         marks = (started_ns, started_ns, started_ns, handed_ns)
-        return _observation(request, marks, reply, reply.output)
+        return observation(request, marks, reply, reply.output)
 
     def _send(self, request: Mapping[str, Any], message: bytes) -> Reply:
         if request["connection"] == "new":
@@ -176,12 +182,22 @@ def _codec_call(tier: Tier, key: Key, communicator: Communicator) -> Callable[[]
     return run
 
 
-def _observation(
+def observation(
     request: Mapping[str, Any],
     marks: tuple[int, int, int, int],
     reply: Reply | None,
     scores: Any,
+    *,
+    fused: bool = False,
 ) -> Observation:
+    """What a planned request came to.
+
+    Args:
+        marks: clock readings started, head done, DeviceTL done, handed to gRPC (ns; 0: nothing was sent).
+        reply: of the edge; None: nothing was sent.
+        scores: of the classes, [1, classes].
+        fused: head and DeviceTL ran as one, and so did EdgeTL and tail.
+    """
     started_ns, head_ns, shrunk_ns, handed_ns = marks
     return Observation(
         kind=str(request["kind"]),
@@ -196,4 +212,5 @@ def _observation(
         parsed_ns=reply.parsed_ns if reply else head_ns,
         response_bytes=reply.message_bytes if reply else 0,
         top_class=int(np.argmax(scores)),
+        fused=fused,
     )

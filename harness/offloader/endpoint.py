@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from harness.errors import DeviceError
 from harness.results.schema import Key
 
 
@@ -25,3 +26,27 @@ class MultiplexedEndpoint:
 
     def parameters(self, key: Key) -> dict[str, str]:
         return {"verb": "infer", "candidate": str(key)}
+
+
+class PerCutEndpoint:
+    """A deployment's: one model serves one candidate, and knows no verb but to infer.
+
+    Args:
+        model_name: in the server's repository.
+        key: the candidate that it serves.
+    """
+
+    input_name = "PAYLOAD"
+
+    def __init__(self, model_name: str, key: Key) -> None:
+        self.model_name = model_name
+        self._key = key
+
+    def parameters(self, key: Key) -> dict[str, str]:
+        """None. Raises DeviceError for another candidate."""
+        if key != self._key:
+            raise DeviceError(
+                f"candidate {key} is not what was deployed; allowed: {self._key}; "
+                "for others use hardware.edge.endpoint=multiplexed"
+            )
+        return {}

@@ -25,6 +25,7 @@ class Observation:
     name: the candidate's key, or the payload bytes of an echo.
     handed_ns is 0, and edge_ns empty, where nothing was sent.
     edge_ns: tail model called, input ready, EdgeTL done, tail done.
+    fused: a deployment's halves ran, whose transfer layer has no time of its own: it counts to head and tail.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Observation:
     parsed_ns: int
     response_bytes: int
     top_class: int
+    fused: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,7 +68,7 @@ def sample_of(observation: Observation, server: ServerTimes | None) -> Sample:
     key = Key("edge-only") if observation.kind == "echo" else Key.parse(observation.name)
     if key.candidate == "edge-only":
         del terms["device"]
-    if key.transfer_layer == "none":
+    if key.transfer_layer == "none" or observation.fused:
         terms.pop("device_tl", None)
         terms.pop("edge_tl", None)
     other_ms = total_ms - sum(terms.values())

@@ -3,7 +3,7 @@
 Layout of its folder (inside the sandbox, so it vanishes with it):
 
     backends/python/     backend library, its Python utilities, the stub of this interpreter's version
-    models/scission/     config.pbtxt and 1/model.py
+    models/scission/     config.pbtxt and 1/model.py; or models/, a deployment's model repository
     trace.json.N         one file a request, written after its response was sent
 """
 
@@ -51,12 +51,13 @@ def _wheel_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def lay_out(folder: Path, *, seen_as: Path) -> tuple[list[str], dict[str, str]]:
+def lay_out(folder: Path, *, seen_as: Path, repository: Path | None = None) -> tuple[list[str], dict[str, str]]:
     """Write Triton's folder and give the command (without addresses) and the environment that run it.
 
     Args:
         folder: where to write, as this process sees it.
         seen_as: the same folder as the server will see it.
+        repository: model repository to serve a copy of; None: our own model, which serves every cut.
 
     Raises:
         CapabilityError: the wheel, its stub for this Python, or libpython is missing.
@@ -73,10 +74,10 @@ def lay_out(folder: Path, *, seen_as: Path) -> tuple[list[str], dict[str, str]]:
         wheel / "tritonserver" / "backends" / "python", backend, ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copy2(stub, backend)
-    model = folder / "models" / "scission"
-    (model / "1").mkdir(parents=True)
-    (model / "config.pbtxt").write_text(_CONFIG)
-    (model / "1" / "model.py").write_text(_MODEL.format(root=str(Path(__file__).parents[2])))
+    if repository is not None:
+        shutil.copytree(repository, folder / "models")
+    else:
+        _lay_out_own(folder / "models" / "scission")
     command = [
         str(wheel / "tritonserver" / "bin" / "tritonserver"),
         f"--model-repository={seen_as / 'models'}",
@@ -93,6 +94,12 @@ def lay_out(folder: Path, *, seen_as: Path) -> tuple[list[str], dict[str, str]]:
         "--trace-config=count=-1",
     ]
     return command, _environment(wheel)
+
+
+def _lay_out_own(model: Path) -> None:
+    (model / "1").mkdir(parents=True)
+    (model / "config.pbtxt").write_text(_CONFIG)
+    (model / "1" / "model.py").write_text(_MODEL.format(root=str(Path(__file__).parents[2])))
 
 
 def _environment(wheel: Path) -> dict[str, str]:
