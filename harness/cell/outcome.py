@@ -17,12 +17,14 @@ from harness.prediction import drift, predictors
 from harness.prediction.calibration import over_plain_link
 from harness.prediction.circumstances import plain
 from harness.prediction.profile import Profiles
+from harness.prediction.recording import described
 from harness.report import console
 from harness.report.cell import write_report
 from harness.results.records import CellWriter
 from harness.results.schema import Row
 from harness.spec import Spec
 from harness.validation import statistics
+from harness.validation.replaying import precision
 from netem.link import LinkSpec
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 def title(spec: Spec) -> str:
     """What was run, in words."""
-    emulated = f", device emulated {spec.hardware.device.slowdown:g} x slower" if spec.hardware.emulated else ""
+    emulated = "".join(f", {tier} replayed ({system})" for tier, system in spec.hardware.replayed.items())
+    emulated += f", device emulated {spec.hardware.device.slowdown:g} x slower" if spec.hardware.emulated else ""
     uplinks = {"fiveg": "5G-like uplink", "trace": f"uplink of {Path(spec.link.trace or '').name}"}
     uplink = uplinks.get(spec.link.name, f"{spec.bandwidth:g} Mbit/s up")
     return f"{spec.model.name} on {spec.hardware.name}{emulated}, {uplink}, {spec.latency:g} ms round trip"
@@ -75,7 +78,7 @@ def validate(
         The verdict, with `gate.selftest` that on the gate; None in mode=measure, or where the gate is off.
     """
     observed = drift.between(profiles.calibration, measured.calibration)
-    if observed is not None:
+    if observed is not None and not profiles.recordings:  # a recording does not drift
         history.append(spec, observed)
     circumstances = circumstances_of(spec)
     calibration = measured.calibration
@@ -94,6 +97,14 @@ def validate(
         "speed_change": drift.speed_change(profiles.calibration, measured.calibration),
         "calibration": asdict(measured.calibration) | {"fingerprint": None},
     }
+    if profiles.forced:
+        summary["forced_profiles"] = dict(profiles.forced)
+    if profiles.recordings:
+        if spec.hardware.replayed.keys() >= {"device", "edge"} or not spec.hardware.has_edge:
+            summary["weights"] = "as recorded"
+        summary |= described(profiles.recordings) | precision(
+            profiles.recordings, measured.samples, spec.hardware.device.slowdown
+        )
     case = Case(spec, evidence, link, circumstances, rows, measured.samples, measured.calibration.response_bytes)
     findings = find(case, summary)
     summary |= findings.summary

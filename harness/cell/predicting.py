@@ -36,6 +36,7 @@ def predict(spec: Spec, folder: Path) -> None:
     if profiles is not None:
         cache.export(profiles)
     evidence = gather(spec, profiles, drifted=True)
+    forced = {"forced_profiles": dict(profiles.forced)} if profiles is not None and profiles.forced else {}
     link = link_spec(spec)
     circumstances = circumstances_of(spec) or Circumstances()
     rows = forecast(spec, evidence, link, circumstances)
@@ -48,6 +49,7 @@ def predict(spec: Spec, folder: Path) -> None:
         "drift_error": evidence.drift_error or None,
     }
     ranking = ranked(spec, rows, facts(spec, evidence.model))
+    summary |= forced
     summary |= {"ranking": ranking.as_dict()}
     with CellWriter(folder) as writer:
         writer.splits(rows)

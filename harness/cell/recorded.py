@@ -1,4 +1,6 @@
-"""mode=predict on recorded hardware: the paper's equations on the profiles that its authors published.
+"""Recorded hardware: what may be asked of it, and mode=predict, the paper's equations on its authors' profiles.
+
+What measures replays the recordings over a real link (`replaying`); mode=predict starts nothing.
 
 `payload_bytes` is the recorded size, .npy header included. `paper_ms` is filled where the authors' tool has an answer;
 `forecast_ms` and `predicted_ms` also where a part of it was recorded nowhere: `estimated` in `summary.json` lists
@@ -11,6 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.cell import encodings, replaying
+from harness.cell.evidence import circumstances_of
+from harness.cell.forecasting import recorded_facts, recorded_systems
 from harness.cell.outcome import headline, title
 from harness.cell.predicting import explore, ranked
 from harness.errors import SpecError
@@ -25,28 +30,42 @@ from harness.prediction.recorded_model import (
     recorded_rows,
 )
 from harness.prediction.recorded_pair import TF_EAGER, RecordedPair, load_pair
+from harness.prediction.selection import require_cuts
 from harness.report import console
 from harness.report.ranking import print_ranking
 from harness.results.records import CellWriter
 from harness.results.schema import Row
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.sections import THIS_HOST
 from harness.testbed.link import link_spec, variability
 from harness.validation.statistics import summarise
 from netem.link import LinkSpec
 
 #: Both are the same equations; the recordings are eager.
 PREDICTORS = ("paper", "paper_eager")
+#: `calibrated` needs what a link and a server add, which only a measuring mode finds out.
+MEASURED_PREDICTORS = (*PREDICTORS, "calibrated")
+MODES = ("predict", "validate", "measure")
 
 
 def check(spec: Spec) -> None:
     """Find what is wrong with a cell on recorded hardware.
 
     Raises:
-        SpecError: a mode that measures; a predictor, transfer layer, wire format or link that nobody recorded; no such
-            recording, or a file that is none; constraints that name what the model does not have.
+        SpecError: a mode that is not for recordings; a predictor, transfer layer, wire format or link that nobody
+            recorded; no such recording, or a file that is none; constraints or cuts that name what the model does not
+            have.
     """
     _require(spec)
-    constraints.require(spec.constraints, _facts(spec, _pair(spec)))
+    if spec.mode == "predict":
+        constraints.require(spec.constraints, _facts(spec, _pair(spec)))
+        return
+    replay = replaying.read(spec)
+    profile = next(iter(replay.profiles.values()))
+    constraints.require(spec.constraints, recorded_facts(spec, profile))
+    circumstances_of(spec)
+    if not isinstance(spec.measure.splits, str) and spec.hardware.has_edge:
+        require_cuts(spec.measure.splits, next(iter(replay.recordings.values())).cuts)
 
 
 def predict(spec: Spec, folder: Path) -> None:
@@ -71,14 +90,18 @@ def predict(spec: Spec, folder: Path) -> None:
 
 
 def _require(spec: Spec) -> None:
-    if spec.mode != "predict":
+    hardware = spec.hardware
+    if spec.mode not in MODES:
         raise SpecError(
-            f"mode={spec.mode}: hardware={spec.hardware.name} is recorded, nothing runs on it; allowed: mode=predict"
+            f"mode={spec.mode}: hardware={hardware.name} is recorded, there is nothing to {spec.mode} on it; "
+            f"allowed: mode={', '.join(MODES)}"
         )
+    predicting = spec.mode == "predict"
     for key, given, allowed in (
-        ("predictor", spec.predictor.name, PREDICTORS),
-        ("transfer_layer", spec.transfer_layer.name, (RECORDED_TL, "none")),
-        ("wire_format", spec.wire_format.name, ("float32",)),
+        ("predictor", spec.predictor.name, PREDICTORS if predicting else MEASURED_PREDICTORS),
+        ("transfer_layer", encodings.own(spec).transfer_layer, (RECORDED_TL, "none")),
+        ("wire_format", encodings.own(spec).wire_format, ("float32",)),
+        ("hardware.edge.endpoint", hardware.edge.endpoint, ("multiplexed",)),
     ):
         if given not in allowed:
             raise SpecError(f"{key}={given}: not on recorded hardware; allowed: {key}={' or '.join(allowed)}")
@@ -88,6 +111,14 @@ def _require(spec: Spec) -> None:
                 f"{key}={name}: hardware={spec.hardware.name} is recorded and has files of its own, "
                 f"hardware.profiles={spec.hardware.profiles}; allowed: {key}=null"
             )
+    if not predicting:
+        _require_measured(spec)
+        return
+    if THIS_HOST in (hardware.device.system, hardware.edge.system):
+        raise SpecError(
+            f"hardware={hardware.name} with a tier of this host: mode=predict starts nothing and has no recording of "
+            "it; allowed: mode=validate, mode=measure"
+        )
     if not variability(spec).none:
         raise SpecError(
             "link: the paper's equations, all that a recording can be put in, know no jitter, loss or trace; "
@@ -95,17 +126,27 @@ def _require(spec: Spec) -> None:
         )
 
 
+def _require_measured(spec: Spec) -> None:
+    labels = [encoding.transfer_layer for encoding in encodings.measured(spec)]
+    odd = [label for label in labels if label not in (RECORDED_TL, "none")]
+    if odd:
+        raise SpecError(
+            f"measure.transfer_layers: {odd[0]} was recorded nowhere; allowed on recorded hardware: {RECORDED_TL}, none"
+        )
+
+
 def _pair(spec: Spec) -> RecordedPair:
     hardware = spec.hardware
-    if hardware.profiles is None or hardware.device.system is None:
+    path = replaying.recorded_path(spec)
+    if path.is_file():
         raise SpecError(
-            f"hardware.profiles=null: hardware={hardware.name} needs a folder of recorded profiles; "
-            "set hardware.profiles=FOLDER, e.g. a checkout of qub-blesson/ScissionTL"
+            f"hardware.profiles={hardware.profiles} is a file, which mode=measure and validate replay; allowed for "
+            "mode=predict: a folder of recordings, or profile.file=FILE with hardware=local"
         )
     return load_pair(
-        (PROJECT / Path(hardware.profiles).expanduser()).resolve(),
+        path,
         spec.model.name,
-        device=hardware.device.system,
+        device=hardware.device.system or "",
         edge=hardware.edge.system,
         runtime=hardware.edge.runtime or TF_EAGER,
     )
@@ -113,11 +154,7 @@ def _pair(spec: Spec) -> RecordedPair:
 
 def _facts(spec: Spec, pair: RecordedPair) -> constraints.Facts:
     """A recording knows layers by index alone, and no memory."""
-    systems = {
-        tier: tuple(filter(None, (system, spec.hardware.name)))
-        for tier, system in (("device", spec.hardware.device.system), ("edge", spec.hardware.edge.system))
-    }
-    return constraints.Facts(pair.last, systems=systems)
+    return constraints.Facts(pair.last, systems=recorded_systems(spec))
 
 
 def _fill(rows: list[Row], model: RecordedModel, link: LinkSpec, spec: Spec) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from harness.offloader import replay
 from harness.offloader.edge import EdgeRuntime
 from harness.results.schema import Key
 
@@ -20,7 +21,7 @@ class TritonPythonModel:
     """One instance serves every cut."""
 
     def initialize(self, args: dict[str, Any]) -> None:  # noqa: ARG002 (the backend's signature)
-        self._runtime = EdgeRuntime()
+        self._runtime: EdgeRuntime | replay.ReplayedEdge = EdgeRuntime()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request, time.monotonic_ns()) for request in requests]
@@ -42,9 +43,19 @@ class TritonPythonModel:
         elif verb == "anchor":
             scores, times = self._runtime.anchor(Key.parse(parameters["candidate"]), called_ns)
         else:
-            reply = np.frombuffer(self._runtime.control(verb, payload), dtype=np.uint8)
-            return [pb_utils.Tensor("REPLY", reply)]
+            return [pb_utils.Tensor("REPLY", np.frombuffer(self._control(verb, payload), dtype=np.uint8))]
         return [
             pb_utils.Tensor("OUTPUT", np.ascontiguousarray(scores)),
             pb_utils.Tensor("TIMES", np.array(times, dtype=np.int64)),
         ]
+
+    def _control(self, verb: str, payload: Any) -> bytes:
+        """`load` decides whether this edge computes or replays; all else is the runtime's."""
+        if verb == "load":
+            replayed = replay.edge_of(json.loads(payload.tobytes()))
+            if replayed is not None:
+                self._runtime = replayed
+                return b"{}"
+            if isinstance(self._runtime, replay.ReplayedEdge):
+                self._runtime = EdgeRuntime()
+        return self._runtime.control(verb, payload)

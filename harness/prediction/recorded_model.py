@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from harness.prediction.predictors.base import Array, Connection, Link, Model, T
 from harness.prediction.profile import Flag
 from harness.prediction.recorded import NPY_HEADER_BYTES, LayerBenchmark
 from harness.prediction.recorded_pair import TRITON, RecordedPair, RecordedTier
+from harness.prediction.recording import Estimate
 from harness.results.schema import EQUATIONS, Key, Row
 
 #: The transfer layer that was recorded, beside none.
@@ -32,23 +32,6 @@ RECORDED_TL = "maxpool"
 _NO_TL = "no transfer layer was possible here when this was recorded"
 #: What one element of an input picture weighs.
 _PICTURE_BYTES = {"float32": 4, "uint8": 1}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A part of some predictions that nobody recorded.
-
-    terms: of these candidates' requests.
-    method: what stands in their place.
-    """
-
-    terms: tuple[str, ...]
-    candidates: tuple[Key, ...]
-    method: str
-
-    def as_dict(self) -> dict[str, object]:
-        """As `summary.json` has it."""
-        return {"terms": list(self.terms), "candidates": list(map(str, self.candidates)), "method": self.method}
 
 
 def recorded_rows(pair: RecordedPair, *, input_shape: Sequence[int], min_split: int) -> list[Row]:
@@ -99,7 +82,7 @@ class RecordedModel(Model):
         self._head_ms = _cumulative_ms(pair.device)
         self._blocks = {block.output_layer: block for block in pair.device.blocks}
         self._edge_blocks = {block.output_layer: block for block in pair.edge_tf.blocks} if pair.edge_tf else {}
-        self._tail_ms = _tails_ms(pair)
+        self._tail_ms = tails_ms(pair)
 
     def predict(
         self,
@@ -149,7 +132,7 @@ def _cumulative_ms(tier: RecordedTier) -> dict[int, float]:
     return {block.output_layer: float(ms) for block, ms in zip(tier.blocks, sums, strict=True)}
 
 
-def _tails_ms(pair: RecordedPair) -> dict[int | None, float]:
+def tails_ms(pair: RecordedPair) -> dict[int | None, float]:
     """By the index of the last device layer (None: the whole model), what the edge still computes."""
     if pair.edge is None or pair.edge_tf is None:
         return {}

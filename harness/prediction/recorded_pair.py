@@ -70,11 +70,7 @@ def load_pair(folder: Path, model: str, *, device: str, edge: str | None, runtim
         SpecError: no such folder, nobody recorded that model on that system, a file that is no profile, or two
             recordings of different layer tables.
     """
-    if not folder.is_dir():
-        raise SpecError(
-            f"hardware.profiles: no folder at {str(folder)!r}; allowed: a folder of recorded profiles (*.dat), such as "
-            "a checkout of qub-blesson/ScissionTL"
-        )
+    _require_folder(folder)
     if runtime == TRITON and edge is None:
         raise SpecError("hardware.edge.runtime=triton: this hardware has no edge; allowed: a pair with an edge")
     own = _load(folder, "device", device, model, runtime)
@@ -85,6 +81,29 @@ def load_pair(folder: Path, model: str, *, device: str, edge: str | None, runtim
     for other in (served, eager):
         _require_fit(own, other)
     return RecordedPair(model, own, served, eager)
+
+
+def load_single(folder: Path, model: str, *, tier: str, system: str, runtime: str) -> RecordedPair:
+    """One recorded tier, to stand beside one that computes: a pair in which no other tier is meant.
+
+    Args:
+        tier: `device` or `edge`. The others as for `load_pair`.
+
+    Raises:
+        SpecError: as `load_pair`.
+    """
+    _require_folder(folder)
+    own = _load(folder, tier, system, model, runtime)
+    eager = own if own.blocks else _load(folder, tier, system, model, TF_EAGER)
+    return RecordedPair(model, eager, own, eager)
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise SpecError(
+            f"hardware.profiles: no folder at {str(folder)!r}; allowed: a folder of recorded profiles (*.dat), such as "
+            "a checkout of qub-blesson/ScissionTL"
+        )
 
 
 def _load(folder: Path, tier: str, system: str, model: str, runtime: str) -> RecordedTier:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.report import style
+from harness.report.provenance import provenance_lines
 from harness.results.cells import Cell
 from harness.results.schema import TERMS, Row
 
@@ -106,6 +107,7 @@ def cell_page(
             f'<p class="sentence">{escape(str(summary.get("sentence") or ""))}</p>',
             _items([error] if error else []),
             _items(summary.get("reasons") or []),
+            _items(provenance_lines(summary)),
             _link(summary.get("link")),
             figure,
             "<h2>How good is the prediction</h2>",

@@ -20,7 +20,17 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.errors import HarnessError
-from harness.results.schema import COLUMNS, EQUATIONS, ERROR_COLUMNS, SCHEMA_VERSION, TERMS, Key, Row, Sample
+from harness.results.schema import (
+    COLUMNS,
+    EQUATIONS,
+    ERROR_COLUMNS,
+    PROVENANCE_COLUMNS,
+    SCHEMA_VERSION,
+    TERMS,
+    Key,
+    Row,
+    Sample,
+)
 from harness.results.text import plain, to_bool, to_float, to_int, to_text
 
 SAMPLES = "samples.jsonl"
@@ -125,8 +135,9 @@ class CellWriter:
         return file
 
     def splits(self, rows: Sequence[Row]) -> None:
-        """`splits.csv`, in the order given."""
-        write_atomic(self.folder / SPLITS, csv_text(COLUMNS, (row.record() for row in rows)))
+        """`splits.csv`, in the order given; with the columns of provenance where anything was replayed."""
+        columns = (*COLUMNS, *PROVENANCE_COLUMNS) if any(row.replayed for row in rows) else COLUMNS
+        write_atomic(self.folder / SPLITS, csv_text(columns, (row.record() for row in rows)))
 
     def errors(self, records: Iterable[Mapping[str, Any]]) -> None:
         """`errors.csv`, one mapping from `ERROR_COLUMNS` a line, in the order given."""
@@ -233,8 +244,14 @@ def _row(record: dict[str, str]) -> Row:
         predicted_terms=values((term, f"{term}_predicted_ms") for term in TERMS),
         measured_terms=values((term, f"{term}_measured_ms") for term in TERMS),
         equations=values((name, name) for name in EQUATIONS),
+        replayed=_names(record.get("replayed")),
+        estimated=_names(record.get("estimated")),
         **floats,
     )
+
+
+def _names(cell: str | None) -> tuple[str, ...]:
+    return tuple(cell.split(";")) if cell else ()
 
 
 def read_splits(folder: Path) -> list[Row]:
@@ -245,7 +262,7 @@ def read_splits(folder: Path) -> list[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         header = tuple(next(reader, ()))
-        if header != COLUMNS:
+        if header not in (COLUMNS, (*COLUMNS, *PROVENANCE_COLUMNS)):
             odd = sorted(set(header) ^ set(COLUMNS)) or ["their order"]
             raise HarnessError(
                 f"{path}: not the columns of schema {SCHEMA_VERSION}, different in {', '.join(odd)}; run the cell again"
@@ -253,7 +270,7 @@ def read_splits(folder: Path) -> list[Row]:
         rows = []
         for number, line in enumerate(reader, 2):
             try:
-                rows.append(_row(dict(zip(COLUMNS, line, strict=True))))
+                rows.append(_row(dict(zip(header, line, strict=True))))
             except ValueError as error:
                 raise HarnessError(f"{path}: line {number}: {error}; run the cell again") from error
     return rows

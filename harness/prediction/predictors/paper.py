@@ -94,6 +94,8 @@ class PaperModel(Model):
         return table(own, terms, grid, other_ms=nothing, error_ms=nothing + error, tail_ms=nothing)
 
     def _heads(self, rows: Sequence[Row], grid: tuple[int, ...]) -> Array:
+        if "device" in self._profiles.recordings:
+            return self._recorded(rows, grid, "device")
         sums = self._sums(self._profiles.device)
         heads = [
             sums[-1]
@@ -106,6 +108,8 @@ class PaperModel(Model):
         return column(heads, grid)
 
     def _tails(self, rows: Sequence[Row], grid: tuple[int, ...]) -> Array:
+        if "edge" in self._profiles.recordings:
+            return self._recorded(rows, grid, "edge")
         sums = self._sums(self._profiles.edge)
         tails = [
             np.nan
@@ -115,6 +119,12 @@ class PaperModel(Model):
         ]
         return column(tails, grid)
 
+    def _recorded(self, rows: Sequence[Row], grid: tuple[int, ...], tier: str) -> Array:
+        """Heads or tails of a replayed tier, which may have been recorded whole instead of block by block."""
+        own = self._profiles.recordings[tier]
+        times = [own.own_ms(row.key, tier) for row in rows]
+        return column([np.nan if ms is None else ms for ms in times], grid)
+
     def _c(self, rows: Sequence[Row], link: Link, grid: tuple[int, ...]) -> Array:
         sizes = column([np.nan if row.payload_bytes is None else row.payload_bytes for row in rows], grid)
         return np.asarray(link.rtt_ms + sizes * 8 / (np.asarray(link.rate_up_mbps) * 1e3))
@@ -122,6 +132,9 @@ class PaperModel(Model):
     def _codec_ms(self, key: Key, term: str, tier: str) -> float:
         if key.candidate == "device-only" or (term in ("device_tl", "edge_tl") and key.transfer_layer == "none"):
             return float("nan")  # a profile times nothing there, which takes a few microseconds
+        if tier in self._profiles.recordings:
+            recorded_ms = self._profiles.recordings[tier].own_ms(key, term)
+            return float("nan") if recorded_ms is None else recorded_ms
         profile = self._profiles.device if tier == "device" else self._profiles.edge
         return profile.codec_ms[str(key)].get(term, float("nan"))
 
@@ -138,11 +151,11 @@ class PaperModel(Model):
 def equations(predictions: Mapping[Key, Prediction]) -> dict[Key, dict[str, float]]:
     """Eqs. 1 to 6 at every cut with a transfer layer, from the terms of `PaperModel`.
 
-    S_Orig and C_Orig are those of the same cut sent as it is.
+    S_Orig and C_Orig are those of the same cut sent as it is, in float32.
     """
     found = {}
     for key, own in predictions.items():
-        plain = predictions.get(Key("split", key.split, "none", key.wire_format))
+        plain = predictions.get(Key("split", key.split))
         if key.candidate != "split" or key.transfer_layer == "none" or plain is None:
             continue
         e_tl, s_tl, c_tl = _parts(own.terms)
