@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cell import encodings
 from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, forecast
@@ -37,17 +38,16 @@ def check(spec: Spec) -> None:
     """Find what is wrong with a cell before anything of it exists.
 
     Raises:
-        SpecError: its link or its wire format is impossible, its weights file is missing, or mode=predict has no
-            profile to predict from. `measure.splits` or `constraints` name what the cached profile does not have.
+        SpecError: its link, transfer layer or wire format is impossible, its weights file is missing, or mode=predict
+            has no profile to predict from. `measure.splits` or `constraints` name what the cached profile does not have.
     """
     from harness.prediction import constraints
     from harness.prediction.circumstances import plain
     from harness.prediction.selection import require_cuts
     from harness.testbed.link import link_spec
-    from harness.transfer import wire
 
     link_spec(spec)
-    wire.require_for_split(spec.wire_format.name)
+    encodings.ranked(spec)
     if spec.hardware.kind == "recorded":
         from harness.cell import recorded
 

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.cell import encodings
 from harness.cell.journal import Journal
 from harness.dnn import zoo
 from harness.errors import SpecError
 from harness.prediction.portable import export_profiles, import_profiles
 from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
 from harness.prediction.profile_io import load_calibration, load_tier, save
-from harness.prediction.selection import RANKED
 from harness.spec import PROJECT, Spec
 from harness.testbed import host
 
@@ -34,7 +34,7 @@ def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
         "threads": threads,
         "execution": spec.profile.execution,
         "rounds": [spec.profile.warmup, spec.profile.rounds, spec.profile.eager_rounds],
-        "transfer_layers": sorted({*RANKED, spec.transfer_layer.name}),
+        "transfer_layers": sorted(map(str, encodings.ranked(spec))),
         "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
         "profile_version": PROFILE_VERSION,
     }
@@ -47,7 +47,7 @@ def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
         "edge": tier_fingerprint(spec, "edge"),
         "slowdown": spec.hardware.device.slowdown,
         "cpus": [spec.hardware.device.cpu, spec.hardware.edge.cpu],
-        "transfer_layer": spec.transfer_layer.name,
+        "transfer_layer": str(encodings.own(spec)),
         "anchors": spec.profile.anchors,
         "landmarks": sorted(spec.model.landmarks),
         "versions": {package: host.version(package) for package in ("grpcio", "nvidia-pytriton")},
@@ -114,7 +114,7 @@ class ProfileCache:
                 PROJECT / Path(self._spec.profile.file).expanduser(),
                 model=self._spec.model.name,
                 content=self.fingerprints["device"]["content"],
-                transfer_layers=(*RANKED, self._spec.transfer_layer.name),
+                encodings=tuple(map(str, encodings.ranked(self._spec))),
             )
         tiers, calibration = self.tiers(), self.calibration()
         return Profiles(*tiers, calibration) if tiers and calibration else None

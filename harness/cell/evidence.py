@@ -64,6 +64,7 @@ def other_pairs(spec: Spec) -> list[Profiles]:
 def _calibration(spec: Spec, device: TierProfile, edge: TierProfile) -> Calibration | None:
     wanted = calibration_fingerprint(spec)
     paths = spec.profile_dir.glob(f"{_model(device)}-*-calibration-*.json")
+    found = []
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             calibration = load_calibration(path)
@@ -72,8 +73,10 @@ def _calibration(spec: Spec, device: TierProfile, edge: TierProfile) -> Calibrat
         own = calibration.fingerprint
         tiers = own.get("device") == device.fingerprint and own.get("edge") == edge.fingerprint
         if tiers and all(own.get(key) == wanted.get(key) for key in _SAME):
-            return calibration
-    return None
+            found.append(calibration)
+    # What an encoding costs is best told by anchors in it.
+    same = [own for own in found if own.fingerprint.get("transfer_layer") == wanted["transfer_layer"]]
+    return next(iter(same + found), None)
 
 
 def _features_of(profile: TierProfile, spec: Spec) -> ModelFeatures:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.cell import encodings
 from harness.prediction import constraints, predictors
 from harness.prediction.candidates import enumerate_rows
 from harness.prediction.circumstances import Circumstances, predict
 from harness.prediction.predictors import Evidence, Model
 from harness.prediction.predictors.paper import equations
 from harness.prediction.profile import ModelFeatures, TierProfile
-from harness.prediction.selection import RANKED
 from harness.results.schema import Key, Row
 from harness.spec import Spec
+from harness.transfer.encoding import Encoding
 from harness.validation.statistics import best_split
 from netem.link import LinkSpec
 
 
 def ranked_layers(spec: Spec) -> tuple[str, ...]:
-    """Transfer layers ranked at every cut: original Scission's, the paper's, and the cell's own."""
-    return tuple(dict.fromkeys((*RANKED, spec.transfer_layer.name)))
+    """What is ranked at every cut as profiles name it: `str` of `harness.cell.encodings.ranked`."""
+    return tuple(map(str, encodings.ranked(spec)))
 
 
 def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circumstances | None) -> list[Row]:
@@ -32,8 +33,7 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circ
     """
     rows = enumerate_rows(
         evidence.model,
-        transfer_layers=ranked_layers(spec),
-        wire_format=spec.wire_format.name,
+        encodings=encodings.ranked(spec),
         min_split=spec.constraints.min_split,
     )
     if evidence.profiles is not None:
@@ -84,10 +84,10 @@ def fill(
 
 
 def predicted_best(rows: Sequence[Row], spec: Spec) -> list[Key]:
-    """The best split by forecast of each transfer layer, with the minimum split and without."""
+    """The best split by forecast of each encoding, with the minimum split and without."""
     found = []
-    for name in ranked_layers(spec):
-        own = [row for row in rows if row.key.transfer_layer == name and row.key.split is not None]
+    for encoding in encodings.ranked(spec):
+        own = [row for row in rows if row.key.split is not None and Encoding.of(row.key) == encoding]
         for min_split in (spec.constraints.min_split, 0):
             row = best_split(own, lambda row: row.forecast_ms, min_split)
             found += [row.key] if row else []

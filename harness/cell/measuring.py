@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.cell import encodings
 from harness.cell.cache import ProfileCache
-from harness.cell.forecasting import predicted_best, ranked_layers
+from harness.cell.forecasting import predicted_best
 from harness.cell.library import keep_features
 from harness.cell.profiler import Advance, Method, prepare_both, profile_tiers
 from harness.offloader.runner import Request, Runner, anchor, echo, measure
@@ -89,7 +90,7 @@ class CellRunner:
             self._loaded,
             missing,
             Method(
-                transfer_layers=ranked_layers(spec),
+                encodings=encodings.ranked(spec),
                 execution=spec.profile.execution,
                 rounds=spec.profile.rounds,
                 eager_rounds=spec.profile.eager_rounds,
@@ -126,7 +127,7 @@ class CellRunner:
             rows,
             splits=spec.measure.splits,
             spread=spec.measure.spread,
-            transfer_layers=spec.measure.transfer_layers,
+            encodings=encodings.measured(spec),
             landmarks=spec.model.landmarks,
             landmarks_none=spec.measure.landmarks_none,
             baselines=spec.measure.baselines,
@@ -171,7 +172,7 @@ class CellRunner:
         return anchor_keys(
             device,
             count=spec.profile.anchors,
-            transfer_layer=spec.transfer_layer.name,
+            encoding=encodings.own(spec),
             avoid=spec.model.landmarks,
         )
 

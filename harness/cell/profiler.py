@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ from harness.prediction.profile import CutRecord, TierProfile
 from harness.profiling.timing import Times
 from harness.profiling.work import Work
 from harness.results.schema import Key
-from harness.transfer import layers, wire
+from harness.transfer import pictures
+from harness.transfer.encoding import Encoding
 from harness.validation.estimators import bootstrap_median_interval
 
 #: Pieces of work per `prepare` call: small enough for a progress bar, large enough not to count.
@@ -45,15 +46,15 @@ class Agent(Protocol):
 class Method:
     """How a profile is made.
 
-    transfer_layers  timed at every cut that they fit
-    execution        of the blocks: `compiled` or `eager`
-    rounds           timed rounds over every piece of work
-    eager_rounds     timed rounds over Scission's blocks in eager mode
-    warmup           rounds thrown away before the timed ones
-    seed             of the order
+    encodings     timed at every cut that they fit
+    execution     of the blocks: `compiled` or `eager`
+    rounds        timed rounds over every piece of work
+    eager_rounds  timed rounds over Scission's blocks in eager mode
+    warmup        rounds thrown away before the timed ones
+    seed          of the order
     """
 
-    transfer_layers: tuple[str, ...]
+    encodings: tuple[Encoding, ...]
     execution: str
     rounds: int
     eager_rounds: int
@@ -89,17 +90,31 @@ def profile_tiers(
         HarnessError: a tier failed, or its times contradict each other beyond use.
     """
     cuts = tuple(CutRecord(**{**cut, "shape": tuple(cut["shape"])}) for cut in loaded["cuts"])
-    works = [str(work) for work in _works(cuts, loaded["last"], method.transfer_layers)]
+    works = [str(work) for work in _works(cuts, loaded["last"], method.encodings)]
     theirs = [str(Work.block(start, end)) for start, end in scission_bounds(cuts, loaded["last"])]
     session = _Session(agent, tuple(fingerprints), journals, method, advance)
     session.time(_BLOCKS, works, method.execution, method.rounds, method.warmup)
     session.time(_EAGER, theirs, "eager", method.eager_rounds, min(method.warmup, 1))
-    return {
+    profiles = {
         tier: _tier_profile(
             tier, fingerprint, cuts, loaded, _by_work(journals[tier], _BLOCKS), _by_work(journals[tier], _EAGER)
         )
         for tier, fingerprint in fingerprints.items()
     }
+    unsized = [str(key) for key in _split_keys(cuts, [own for own in method.encodings if own.content_dependent])]
+    if unsized and "device" in profiles:
+        sizes = _sizes(agent, unsized, advance)
+        profiles["device"] = replace(profiles["device"], payload_bytes=sizes)
+    return profiles
+
+
+def _sizes(agent: Agent, keys: Sequence[str], advance: Advance) -> dict[str, int]:
+    """Bytes that the default request sends at each cut, for formats whose payload depends on the content."""
+    found: dict[str, int] = {}
+    for part in _chunks(keys):
+        found |= agent.call("sizes", keys=part)
+        advance("encoding payloads on the device", len(found) / len(keys))
+    return found
 
 
 class _Session:
@@ -155,17 +170,16 @@ class _Session:
         return times
 
 
-def _works(cuts: Sequence[CutRecord], last: int, transfer_layers: Sequence[str]) -> list[Work]:
+def _works(cuts: Sequence[CutRecord], last: int, encodings: Sequence[Encoding]) -> list[Work]:
     works = [Work.block(start, end) for start, end in [*fine_bounds(cuts, last), *scission_bounds(cuts, last)]]
     works.append(_empty(cuts))
-    works += [Work.codec(Key("edge-only", None, "none", name)) for name in wire.input_formats()]
-    works += [
-        Work.codec(Key("split", cut.index, name, "float32"))
-        for cut in cuts
-        for name in transfer_layers
-        if layers.get(name).infeasible_because(cut.shape) is None
-    ]
+    works += [Work.codec(Key("edge-only", None, "none", name)) for name in pictures.names()]
+    works += [Work.codec(key) for key in _split_keys(cuts, encodings)]
     return list(dict.fromkeys(works))  # some of Scission's blocks are ours
+
+
+def _split_keys(cuts: Sequence[CutRecord], encodings: Sequence[Encoding]) -> list[Key]:
+    return [own.key(cut.index) for cut in cuts for own in encodings if own.infeasible_because(cut.shape) is None]
 
 
 def _empty(cuts: Sequence[CutRecord]) -> Work:

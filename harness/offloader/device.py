@@ -99,6 +99,10 @@ class DeviceRuntime:
         """A picture, uint8 [1, height, width, 3], through a candidate, over the link and offline."""
         return classify(self.tier, self._communicator, self._endpoint, key, picture)
 
+    def payload_bytes(self, keys: list[Key]) -> dict[str, int]:
+        """By candidate, the bytes of the payload that its default request sends."""
+        return {str(key): len(codec.resident_payload(self.tier, key)) for key in keys}
+
     # -- requests ---------------------------------------------------------------------------------------
 
     def _candidate(self, request: Mapping[str, Any], key: Key, pace: Pace, *, send: bool) -> Observation:
@@ -110,7 +114,7 @@ class DeviceRuntime:
             scores = np.asarray(tier.head(tier.last)(self._input))
             head_ns = pace.finish()
             return observation(request, (started_ns, head_ns, head_ns, 0), None, scores)
-        array: Any = codec.source(tier, key)
+        array: Any = codec.source(tier, key) if key.candidate == "edge-only" else None
         head_ns = shrunk_ns = started_ns
         if key.candidate == "split":
             tensor = tier.head(key.split or 0)(self._input)
@@ -170,7 +174,7 @@ def device_terms(work: Work, started_ns: int, marks: list[int]) -> dict[str, flo
 def _codec_call(tier: Tier, key: Key, communicator: Communicator) -> Callable[[], list[int]]:
     split = key.candidate == "split"
     device_tl = tier.device_tl(key.split or 0, key.transfer_layer) if split else None
-    x: Any = tier.tensor(tier.random(tier.shape(key.split or 0))) if split else codec.source(tier, key)
+    x: Any = tier.tensor(codec.crossing(tier, key)) if split else codec.source(tier, key)
 
     def run() -> list[int]:
         head_ns = time.monotonic_ns()

@@ -66,7 +66,7 @@ class EdgeRuntime:
     def anchor(self, key: Key, called_ns: int) -> tuple[NDArray[np.float32], list[int]]:
         """An inference on a resident payload."""
         if key not in self._resident:
-            self._resident[key] = np.frombuffer(resident_payload(self.tier, key), dtype=np.uint8)
+            self._resident[key] = np.frombuffer(codec.resident_payload(self.tier, key), dtype=np.uint8)
         return self.infer(key, self._resident[key], called_ns)
 
     # -- control verbs ----------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def edge_terms(work: Work, started_ns: int, marks: list[int]) -> dict[str, float
 
 def _codec_call(tier: Tier, key: Key) -> Callable[[], list[int]]:
     edge_tl = tier.edge_tl(key.split or 0, key.transfer_layer) if key.candidate == "split" else None
-    payload = resident_payload(tier, key)
+    payload = codec.resident_payload(tier, key)
 
     def run() -> list[int]:
         x = tier.tensor(codec.deserialize(tier, key, payload))
@@ -128,10 +128,3 @@ def _codec_call(tier: Tier, key: Key) -> Callable[[], list[int]]:
         return [ready_ns, expanded_ns, expanded_ns]
 
     return run
-
-
-def resident_payload(tier: Tier, key: Key) -> bytes:
-    """A payload of a candidate made on the edge itself: the picture, or a stand-in for the activation."""
-    if key.candidate == "edge-only":
-        return codec.serialize(key, codec.source(tier, key))
-    return codec.serialize(key, tier.random(codec.payload_shape(tier, key)[1:]))

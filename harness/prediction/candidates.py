@@ -4,39 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.prediction.profile import ModelFeatures, TierProfile
+from harness.prediction.profile import CutRecord, ModelFeatures, TierProfile
 from harness.results.schema import Key, Row
-from harness.transfer import layers, wire
+from harness.transfer import pictures
+from harness.transfer.encoding import Encoding
 
 
-def enumerate_rows(
-    profile: TierProfile | ModelFeatures, *, transfer_layers: Sequence[str], wire_format: str, min_split: int
-) -> list[Row]:
+def enumerate_rows(profile: TierProfile | ModelFeatures, *, encodings: Sequence[Encoding], min_split: int) -> list[Row]:
     """One row per candidate and encoding, in the order of `splits.csv`.
 
     Args:
-        profile: of either tier, or the model's features: it knows the cuts.
-        transfer_layers: ranked at every cut.
-        wire_format: of every split.
+        profile: of the device, or the model's features: it knows the cuts, and a profile the sizes of payloads that
+            depend on their content.
+        encodings: ranked at every cut.
         min_split: cuts below it break the user's privacy constraint (paper, Section 4.2): not feasible.
     """
     rows = [Row(Key("device-only"), layer="", payload_bytes=None)]
     rows += [
         Row(Key("edge-only", None, "none", name), payload_bytes=profile.picture_bytes[name])
-        for name in wire.input_formats()
+        for name in pictures.names()
     ]
-    for cut in profile.cuts:
-        for name in transfer_layers:
-            row = Row(Key("split", cut.index, name, wire_format), layer=cut.layer, scission_cut=cut.scission_cut)
-            reason = layers.get(name).infeasible_because(cut.shape)
-            if reason:
-                row.feasible, row.infeasible_because = False, reason
-            else:
-                row.payload_bytes = wire.get(wire_format).payload_bytes(layers.get(name).payload_shape(cut.shape))
-                if cut.index < min_split:
-                    row.feasible, row.infeasible_because = (
-                        False,
-                        f"cut {cut.index} < constraints.min_split {min_split}",
-                    )
-            rows.append(row)
+    rows += [_split(profile, cut, encoding, min_split) for cut in profile.cuts for encoding in encodings]
     return rows
+
+
+def _split(profile: TierProfile | ModelFeatures, cut: CutRecord, encoding: Encoding, min_split: int) -> Row:
+    row = Row(encoding.key(cut.index), layer=cut.layer, scission_cut=cut.scission_cut)
+    reason = encoding.infeasible_because(cut.shape)
+    if reason is None:
+        row.payload_bytes = _payload_bytes(profile, cut, encoding)
+        if row.payload_bytes is None:
+            reason = f"how far {encoding.wire_format} compresses is known from a profile of the device alone"
+        elif cut.index < min_split:
+            reason = f"cut {cut.index} < constraints.min_split {min_split}"
+    row.feasible, row.infeasible_because = reason is None, reason or ""
+    return row
+
+
+def _payload_bytes(profile: TierProfile | ModelFeatures, cut: CutRecord, encoding: Encoding) -> int | None:
+    """What is really sent: by formula, or where it depends on the content as the profile's picture gave it."""
+    if not encoding.content_dependent:
+        return encoding.payload_bytes(cut.shape)
+    return profile.payload_bytes.get(str(encoding.key(cut.index))) if isinstance(profile, TierProfile) else None

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness.prediction.codecs import CODEC_TERMS, Line, anchored_by_size, timed_alone
 from harness.prediction.curve import through_anchors
 from harness.prediction.profile import Calibration, Profiles
+from harness.prediction.recording import Recording
 from harness.results.schema import Key
-from harness.transfer import layers, wire
-
-CODEC_TERMS = ("device_tl", "serialize", "deserialize", "edge_tl")
-
-#: (constant in ms, slope in ms per payload byte).
-Line = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,8 @@ class Parameters:
     head_error_ms, tail_error_ms: what interpolating between anchors may be off by, with 95 % confidence.
     compute_spread, network_spread_ms: one standard error of a median.
     compute_tail, network_tail_ms: from the median to the 95th percentile of single requests.
+    known_ms: by candidate key and term, in place of a line: what the profile timed alone (`harness.prediction.codecs`),
+        or what a replayed tier is told to take.
     """
 
     head_ms: dict[int, float]
@@ -47,6 +45,7 @@ class Parameters:
     network_spread_ms: float
     compute_tail: float
     network_tail_ms: float
+    known_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameters:
@@ -62,20 +61,21 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
     tails = _anchored(own, keys, "edge", lambda key: key.split or 0)
     head = through_anchors(profiles.device, heads, own.compute_spread, reverse=False)
     tail = through_anchors(profiles.edge, tails, own.compute_spread, reverse=True)
-    return Parameters(
+    fitted = Parameters(
         head_ms=head.time_ms,
         tail_ms=tail.time_ms,
         head_error_ms=head.error_ms,
         tail_error_ms=tail.error_ms,
         last=profiles.device.last,
-        codec=_codec(profiles, own),
+        codec={term: line_through(times) for term, times in anchored_by_size(profiles, own).items()},
+        known_ms=timed_alone(profiles, own),
         input_codec_ms={
             key.wire_format: {term: own.anchors[text][term] for term in ("serialize", "deserialize")}
             for text, key in keys.items()
             if key.candidate == "edge-only"
         },
-        uplink_excess=_line({size: terms["uplink_excess"] for size, terms in own.echoes.items()}),
-        queue=_line({size: terms["queue"] for size, terms in own.echoes.items()}),
+        uplink_excess=line_through({size: terms["uplink_excess"] for size, terms in own.echoes.items()}),
+        queue=line_through({size: terms["queue"] for size, terms in own.echoes.items()}),
         downlink_excess_ms=own.downlink_excess_ms,
         other_ms=own.other_ms,
         response_bytes=own.response_bytes,
@@ -84,6 +84,24 @@ def fit(profiles: Profiles, calibration: Calibration | None = None) -> Parameter
         compute_tail=own.compute_tail,
         network_tail_ms=own.network_tail_ms,
     )
+    for recording in profiles.recordings.values():
+        fitted = _with_recording(fitted, recording)
+    return fitted
+
+
+def _with_recording(fitted: Parameters, recording: Recording) -> Parameters:
+    """A replayed tier computes nothing: what it takes is told, and interpolated nowhere."""
+    codecs = {
+        key: {term: ms for term, ms in terms.items() if term in CODEC_TERMS}
+        for key, terms in recording.terms_ms.items()
+    }
+    known = {key: {**fitted.known_ms.get(key, {}), **terms} for key, terms in codecs.items()}
+    fitted = replace(fitted, known_ms={**fitted.known_ms, **known})
+    work_ms = recording.work_ms()
+    exact = dict.fromkeys(work_ms, 0.0)
+    if recording.tier == "device":
+        return replace(fitted, head_ms=fitted.head_ms | work_ms, head_error_ms=fitted.head_error_ms | exact)
+    return replace(fitted, tail_ms=fitted.tail_ms | work_ms, tail_error_ms=fitted.tail_error_ms | exact)
 
 
 def _anchored(
@@ -97,27 +115,7 @@ def _anchored(
     return {index: float(np.median(values)) for index, values in times.items()}
 
 
-def _codec(profiles: Profiles, calibration: Calibration) -> dict[str, Line]:
-    """Transfer layer and wire format of a split, by payload bytes, from the anchors.
-
-    The profile's own codec times (each run alone in a loop) are half of what a request takes, whose caches are
-    cold from the head; they serve the paper's equations.
-    """
-    shapes = {cut.index: cut.shape for cut in profiles.device.cuts}
-    times: dict[str, dict[int, float]] = {}
-    for text, terms in calibration.anchors.items():
-        key = Key.parse(text)
-        if key.candidate != "split" or key.split not in shapes:
-            continue
-        payload = layers.get(key.transfer_layer).payload_shape(shapes[key.split])
-        size = wire.get(key.wire_format).payload_bytes((1, *payload))
-        for term in CODEC_TERMS:
-            if term in terms and size is not None:
-                times.setdefault(term, {})[size] = terms[term]
-    return {term: _line(by_size) for term, by_size in times.items()}
-
-
-def _line(values: dict[int, float]) -> tuple[float, float]:
+def line_through(values: Mapping[int, float]) -> Line:
     """Least-squares line through a value by payload bytes: (constant, slope); never falling with size."""
     sizes = np.array(sorted(values), dtype=np.float64)
     heights = np.array([values[int(size)] for size in sizes])

@@ -19,7 +19,8 @@ and parts that belong to another host or pair than the file says.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -27,7 +28,15 @@ from pydantic import ConfigDict
 
 from harness.errors import SpecError
 from harness.prediction.profile import PROFILE_VERSION, STRICT, Calibration, Profiles, Text, TierProfile
-from harness.prediction.profile_io import check_calibration, check_tier, parse, read, timed_layers, write_whole
+from harness.prediction.profile_io import (
+    as_plain,
+    check_calibration,
+    check_tier,
+    parse,
+    read,
+    timed_encodings,
+    write_whole,
+)
 from harness.results.schema import Key
 
 
@@ -63,15 +72,15 @@ def export_profiles(path: Path, profiles: Profiles) -> None:
         _check(record)
     except ValueError as error:
         raise SpecError(f"profile.export={path}: these profiles cannot be exported: {error}") from error
-    write_whole(path, asdict(record))
+    write_whole(path, as_plain(record))
 
 
-def import_profiles(path: Path, *, model: str, content: str, transfer_layers: tuple[str, ...]) -> Profiles:
+def import_profiles(path: Path, *, model: str, content: str | None, encodings: Sequence[str]) -> Profiles:
     """Read an exported file.
 
     Args:
-        model, content: of the cell, which must be the file's.
-        transfer_layers: that the cell ranks; the file must have timed them.
+        model, content: of the cell, which must be the file's; content None: whatever weights the file's model has.
+        encodings: that the cell ranks (`str(Encoding)`); the file must have timed them.
 
     Raises:
         SpecError: one line, for the first thing that is wrong.
@@ -79,10 +88,10 @@ def import_profiles(path: Path, *, model: str, content: str, transfer_layers: tu
     try:
         record = parse(ProfileFile, read(path), PROFILE_VERSION)
         _check(record)
-        if (record.model, record.content) != (model, content):
+        if record.model != model or content not in (None, record.content):
             raise ValueError(f"it holds {record.model} ({record.content}), not {model} ({content})")
-        for name in transfer_layers:
-            if any(name not in timed_layers(tier) for tier in (record.device, record.edge)):
+        for name in encodings:
+            if any(name not in timed_encodings(tier) for tier in (record.device, record.edge)):
                 raise ValueError(f"it has no times of transfer_layer={name}")
     except (ValueError, SpecError) as error:
         why = " ".join(str(error).split())

@@ -6,12 +6,16 @@ Its numbers are this host's own: the pace of an emulated board is applied when p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
 from harness.dnn.features import LayerFeatures
+
+if TYPE_CHECKING:
+    from harness.prediction.recording import Recording
 
 #: 2: intervals, eager times, the cost of a call, memory, features, flags.
 PROFILE_VERSION = 2
@@ -66,6 +70,8 @@ class TierProfile:
     eager_scission_block_ms: the same blocks in eager mode, as published profiles were made; empty: not timed.
     call_ms: a call without any layer in it; every block's time holds one.
     codec_ms: by candidate key, what its transfer layer and wire format cost on this tier, by term.
+    payload_bytes: by candidate key, of the device and of formats whose size depends on the content: bytes that the
+        default request sends.
     head_peak_bytes: one entry a cut: memory of the head, see `harness.dnn.features.head_peak_bytes`.
     block_features: one entry a block: what its layers are, by type.
     flags: blocks that contradict each other.
@@ -89,6 +95,7 @@ class TierProfile:
     head_peak_bytes: tuple[Count, ...]
     block_features: tuple[Features, ...]
     flags: tuple[Flag, ...] = ()
+    payload_bytes: dict[str, Count] = field(default_factory=dict)
     schema_version: int = PROFILE_VERSION
 
 
@@ -148,8 +155,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Profiles:
-    """Everything a forecast needs. The tiers may come from hosts of their own; the calibration is the pair's."""
+    """Everything a forecast needs. The tiers may come from hosts of their own; the calibration is the pair's.
+
+    recordings: by tier that is replayed, what it takes: known, and not to be fitted.
+    forced: of records that were made on something else than the cell asks for, the file and what differs.
+    """
 
     device: TierProfile
     edge: TierProfile
     calibration: Calibration
+    recordings: Mapping[str, Recording] = field(default_factory=dict)
+    forced: Mapping[str, dict[str, Any]] = field(default_factory=dict)

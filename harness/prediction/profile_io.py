@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import SpecError
 from harness.prediction.profile import PROFILE_VERSION, Calibration, CutRecord, ModelFeatures, Table, TierProfile
 from harness.results.schema import Key
-from harness.transfer import layers, wire
+from harness.transfer import pictures
+from harness.transfer.encoding import Encoding
 
 Record = TypeVar("Record")
 
@@ -30,7 +31,7 @@ _ANCHOR_TERMS = {
 
 def save(path: Path, record: TierProfile | Calibration | ModelFeatures) -> None:
     """Write a profile whole or not at all."""
-    write_whole(path, asdict(record))
+    write_whole(path, as_plain(record))
 
 
 def load_tier(path: Path) -> TierProfile:
@@ -65,6 +66,16 @@ def load_features(path: Path) -> ModelFeatures:
 
 
 # -- JSON -----------------------------------------------------------------------------------------------
+
+
+def as_plain(record: Any) -> dict[str, Any]:
+    """A record as JSON takes it. `payload_bytes` is left out where nothing is in it, so that a profile without such
+    formats stays the file that it was before there were any."""
+    plain = asdict(record)
+    for part in (plain, plain.get("device"), plain.get("edge")):
+        if isinstance(part, dict) and part.get("payload_bytes") == {}:
+            del part["payload_bytes"]
+    return plain
 
 
 def write_whole(path: Path, record: dict[str, Any]) -> None:
@@ -157,7 +168,7 @@ def check_graph(cuts: Sequence[CutRecord], last: int, picture_bytes: dict[str, i
     indices = [0, *(cut.index for cut in cuts), last]
     if any(left >= right for left, right in itertools.pairwise(indices)):
         raise ValueError(f"cuts do not ascend from 1 to below the last layer {last}")
-    missing = [name for name in wire.input_formats() if name not in picture_bytes]
+    missing = [name for name in pictures.names() if name not in picture_bytes]
     if missing:
         raise ValueError(f"picture_bytes lacks {', '.join(missing)}")
 
@@ -169,19 +180,26 @@ def _check_codecs(profile: TierProfile) -> None:
         needed = (own,) if Key.parse(text).transfer_layer == "none" else (own, shrinking)
         if any(term not in terms for term in needed):
             raise ValueError(f"codec_ms of {text} lacks {' or '.join(needed)}")
-    wanted = [str(Key("edge-only", None, "none", name)) for name in wire.input_formats()]
-    for name in timed_layers(profile):
-        layer = layers.get(name)
-        wanted += [
-            str(Key("split", cut.index, name)) for cut in profile.cuts if not layer.infeasible_because(cut.shape)
-        ]
-    missing = [text for text in wanted if text not in profile.codec_ms]
+    wanted = [str(Key("edge-only", None, "none", name)) for name in pictures.names()]
+    sized: list[str] = []
+    for text in timed_encodings(profile):
+        encoding = Encoding.parse(text)
+        keys = [str(encoding.key(cut.index)) for cut in profile.cuts if not encoding.infeasible_because(cut.shape)]
+        wanted += keys
+        sized += keys if encoding.content_dependent and profile.tier == "device" else []
+    _require_keys("codec_ms", profile.codec_ms, wanted)
+    _require_keys("payload_bytes", profile.payload_bytes, sized)
+
+
+def _require_keys(name: str, table: Mapping[str, object], wanted: Sequence[str]) -> None:
+    missing = [text for text in wanted if text not in table]
     if missing:
-        raise ValueError(f"codec_ms lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
+        raise ValueError(f"{name} lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
 
 
-def timed_layers(profile: TierProfile) -> list[str]:
-    """The transfer layers that a profile says it has timed. Raises ValueError where that is no list of names."""
+def timed_encodings(profile: TierProfile) -> list[str]:
+    """The encodings that a profile says it has timed (`str(Encoding)`; of float32 the transfer layer alone). Raises
+    ValueError where that is no list of texts."""
     names = profile.fingerprint.get("transfer_layers", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"fingerprint.transfer_layers is {names!r}; allowed: a list of names")
@@ -200,7 +218,7 @@ def check_calibration(record: Calibration) -> None:
                 raise ValueError(f"anchors.{text} lacks {term}")
             if term in ("device", "edge") and terms[term] <= 0:
                 raise ValueError(f"anchors.{text}.{term} is {terms[term]} ms; allowed: above 0")
-    wanted = ["device-only", *(str(Key("edge-only", None, "none", name)) for name in wire.input_formats())]
+    wanted = ["device-only", *(str(Key("edge-only", None, "none", name)) for name in pictures.names())]
     missing = [text for text in wanted if text not in record.anchors]
     if missing or "split" not in kinds:
         raise ValueError(f"anchors lack {', '.join(missing) or 'any split'}")

@@ -10,13 +10,14 @@ from harness.errors import SpecError
 from harness.prediction.blocks import fine_cumulative_ms
 from harness.prediction.profile import TierProfile
 from harness.results.schema import Key, Row
-from harness.transfer import layers, wire
+from harness.transfer import pictures
+from harness.transfer.encoding import Encoding
 
-#: Ranked at every cut in every run: original Scission, and the paper's transfer layer.
-RANKED = ("none", "maxpool")
+#: Original Scission.
+PLAIN = Encoding("none")
 
 
-def anchor_keys(profile: TierProfile, *, count: int, transfer_layer: str, avoid: Sequence[int]) -> list[Key]:
+def anchor_keys(profile: TierProfile, *, count: int, encoding: Encoding, avoid: Sequence[int]) -> list[Key]:
     """What is run whole to calibrate: the model on each tier, and heads and tails at `count` + 2 cuts.
 
     The cuts lie evenly in the device's compute time and are none of `avoid` (cuts that will be measured for
@@ -24,18 +25,18 @@ def anchor_keys(profile: TierProfile, *, count: int, transfer_layer: str, avoid:
     same, as baselines are: before the first there is nothing to interpolate from, and a head of one cheap layer
     costs what its call costs in a request, which no block that is run in a loop shows.
     """
-    possible = _possible(profile, transfer_layer)
+    possible = _possible(profile, encoding)
     time_ms = fine_cumulative_ms(profile)
     position = {cut.index: place for place, cut in enumerate(profile.cuts)}
     free = [index for index in possible if index not in avoid] or possible
     wanted = np.linspace(0, time_ms[position[free[-1]]], count + 2)
     chosen = {min(free, key=lambda index: abs(float(time_ms[position[index]]) - float(at))) for at in wanted}
     chosen |= {possible[0], possible[-1]}
-    keys = [Key("device-only"), *(Key("edge-only", None, "none", name) for name in wire.input_formats())]
-    keys += [Key("split", index, transfer_layer) for index in sorted(chosen)]
+    keys = [Key("device-only"), *(Key("edge-only", None, "none", name) for name in pictures.names())]
+    keys += [encoding.key(index) for index in sorted(chosen)]
     last = profile.cuts[-1].index
     if last not in possible:  # a network that ends in dense layers: its last tails are nothing like the others
-        keys.append(Key("split", last, "none"))
+        keys.append(PLAIN.key(last))
     return keys
 
 
@@ -44,7 +45,7 @@ def measured_keys(
     *,
     splits: str | Sequence[int],
     spread: int,
-    transfer_layers: Sequence[str],
+    encodings: Sequence[Encoding],
     landmarks: Sequence[int],
     landmarks_none: bool,
     baselines: bool,
@@ -57,10 +58,10 @@ def measured_keys(
         rows: every candidate.
         splits: `spread`, `all`, `scission`, or Keras indices.
         spread: how many cuts `spread` takes, evenly by position; it steps aside for an anchor.
-        transfer_layers: measured at every chosen cut.
+        encodings: measured at every chosen cut.
         landmarks: always measured.
-        landmarks_none: measure them (and the best cut of `none`) also without transfer layer.
-        best: the predicted best of each transfer layer, always measured.
+        landmarks_none: measure them also without transfer layer in float32, and the best cuts of all other encodings.
+        best: the predicted best of each encoding, always measured.
 
     Raises:
         SpecError: `splits` names an index that is no cut.
@@ -69,11 +70,11 @@ def measured_keys(
     for row in rows:
         if row.key.split is not None and row.payload_bytes is not None:
             by_cut.setdefault(row.key.split, []).append(row)
-    chosen = _chosen_cuts(by_cut, splits, spread, transfer_layers, {key.split for key in anchors})
-    keys = {Key("split", index, name) for index in [*chosen, *landmarks] for name in transfer_layers}
+    chosen = _chosen_cuts(by_cut, splits, spread, encodings, {key.split for key in anchors})
+    keys = {encoding.key(index) for index in [*chosen, *landmarks] for encoding in encodings}
     if landmarks_none:
-        keys |= {Key("split", index, "none") for index in landmarks}
-    keys |= {key for key in best if key.transfer_layer in transfer_layers or landmarks_none}
+        keys |= {PLAIN.key(index) for index in landmarks}
+    keys |= {key for key in best if Encoding.of(key) in encodings or landmarks_none}
     if baselines:
         keys |= {row.key for row in rows if row.key.candidate != "split"}
     return [row.key for row in rows if row.key in keys and (row.payload_bytes is not None or row.key.split is None)]
@@ -83,14 +84,16 @@ def _chosen_cuts(
     by_cut: dict[int, list[Row]],
     splits: str | Sequence[int],
     spread: int,
-    transfer_layers: Sequence[str],
+    encodings: Sequence[Encoding],
     anchors: set[int | None],
 ) -> list[int]:
+    if not by_cut:  # a device without an edge
+        return []
     if not isinstance(splits, str):
         require_cuts(splits, list(by_cut))
         return list(splits)
     possible = [
-        index for index, own in by_cut.items() if {row.key.transfer_layer for row in own} >= set(transfer_layers)
+        index for index, own in by_cut.items() if {Encoding.of(row.key) for row in own} >= set(encodings)
     ] or list(by_cut)
     if splits == "all":
         return list(by_cut)
@@ -120,7 +123,6 @@ def _aside(possible: list[int], place: int, taken: set[int | None]) -> int:
     return next((possible[other] for other in ordered if possible[other] not in taken), possible[place])
 
 
-def _possible(profile: TierProfile, transfer_layer: str) -> list[int]:
-    layer = layers.get(transfer_layer)
-    possible = [cut.index for cut in profile.cuts if layer.infeasible_because(cut.shape) is None]
+def _possible(profile: TierProfile, encoding: Encoding) -> list[int]:
+    possible = [cut.index for cut in profile.cuts if encoding.infeasible_because(cut.shape) is None]
     return possible or [cut.index for cut in profile.cuts]

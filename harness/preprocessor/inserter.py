@@ -115,9 +115,11 @@ def _renamed(part: Any | None, name: str) -> Any | None:
 
 
 def _twin(wire_format: WireFormat | None) -> Any | None:
-    if wire_format is None or wire_format.name == "float32":
+    if wire_format is None:
         return None
-    raise SpecError(f"wire_format {wire_format.name} has no training-time twin; allowed: float32")
+    from harness.transfer.twins import twin  # Keras
+
+    return twin(wire_format)
 
 
 def _copy_weights(source: Any, target: Any) -> None:

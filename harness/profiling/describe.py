@@ -16,7 +16,7 @@ from typing import Any
 from harness.dnn import cuts as cut_finder
 from harness.dnn import features, inputs, zoo
 from harness.dnn.cuts import FLOAT32_BYTES
-from harness.transfer import wire
+from harness.transfer import pictures
 
 
 def describe(spec: zoo.ModelSpec) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def describe(spec: zoo.ModelSpec) -> dict[str, Any]:
         "cuts": [asdict(cut) for cut in cuts],
         "last": len(model.layers) - 1,
         "input_shape": list(spec.input_shape),
-        "pictures": {name: _picture_bytes(spec, name) for name in wire.input_formats()},
+        "pictures": {name: _picture_bytes(spec, name) for name in pictures.names()},
         "features": asdict(features.graph_features(model, cuts)),
     }
 
@@ -40,7 +40,7 @@ def _picture_bytes(spec: zoo.ModelSpec, wire_format: str) -> int:
     """Bytes of the default request's picture; as float32 it is the preprocessed tensor, of the same shape."""
     if wire_format == "float32":
         return FLOAT32_BYTES * math.prod(spec.input_shape)
-    return len(wire.get(wire_format).serialize(inputs.photograph(spec.input_shape)))
+    return len(pictures.get(wire_format).serialize(inputs.photograph(spec.input_shape)))
 
 
 if __name__ == "__main__":

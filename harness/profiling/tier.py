@@ -51,7 +51,10 @@ class Tier:
         self.picture: NDArray[np.uint8] = inputs.photograph(spec.input_shape)
         self.input: NDArray[np.float32] = zoo.preprocess(spec, self.picture)
         self._random: dict[tuple[int, ...], NDArray[np.float32]] = {}
+        self._activations: dict[int, NDArray[np.float32]] = {}
         self._calls: OrderedDict[tuple[Any, ...], Call] = OrderedDict()
+        # A compiled function refers to its variables weakly: those of a learned transfer layer live in its model.
+        self._halves: dict[tuple[Any, ...], Any] = {}
 
     # -- slices -----------------------------------------------------------------------------------------
 
@@ -74,13 +77,13 @@ class Tier:
 
     def device_tl(self, cut: int, transfer_layer: str) -> Call | None:
         """The DeviceTL at a cut: [1, h, w, c] to the smaller tensor; None where the layer does nothing."""
-        layer = layers.get(transfer_layer)
+        layer = layers.get(transfer_layer, seed=self.spec.seed)
         shape = self.shape(cut)
         return self._kept_tl(("device_tl", transfer_layer, shape), lambda: layer.device_tl(shape), shape)
 
     def edge_tl(self, cut: int, transfer_layer: str) -> Call | None:
         """The EdgeTL at a cut: the smaller tensor back to [1, h, w, c]; None where the layer does nothing."""
-        layer = layers.get(transfer_layer)
+        layer = layers.get(transfer_layer, seed=self.spec.seed)
         shape = self.shape(cut)
         small = layer.payload_shape(shape)
         return self._kept_tl(("edge_tl", transfer_layer, shape), lambda: layer.edge_tl(shape), small)
@@ -101,6 +104,16 @@ class Tier:
             values = np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
             self._random[shape] = np.abs(values) + np.float32(1e-3)
         return self._random[shape]
+
+    def activation(self, cut: int) -> NDArray[np.float32]:
+        """What crosses a cut for the default picture, [1, *shape]: block by block up to there, kept for each."""
+        bounds = [0, *(own.index for own in self.cuts if own.index <= cut)]
+        self._activations.setdefault(0, self.input)
+        for start, end in itertools.pairwise(bounds):
+            if end not in self._activations:
+                block = self.block(start, end, "compiled")
+                self._activations[end] = np.asarray(block(self.tensor(self._activations[start])))
+        return self._activations[cut]
 
     def graph_features(self) -> dict[str, Any]:
         """Work, bytes and memory of every block, from the graph alone (`harness.dnn.features`)."""
@@ -152,13 +165,17 @@ class Tier:
         call = self._compile(build(), shape)
         self._calls[name] = call
         while len(self._calls) > KEEP:
-            self._calls.popitem(last=False)
+            dropped, _ = self._calls.popitem(last=False)
+            self._halves.pop(dropped, None)
         return call
 
     def _kept_tl(self, name: tuple[Any, ...], build: Callable[[], Any], shape: tuple[int, ...]) -> Call | None:
-        if name not in self._calls and build() is None:
-            return None
-        return self._kept(name, build, shape)
+        if name not in self._calls:
+            half = build()
+            if half is None:
+                return None
+            self._halves[name] = half
+        return self._kept(name, lambda: self._halves[name], shape)
 
     def _compile(self, model: Any, shape: tuple[int, ...]) -> Call:
         # autograph re-reads source files while tracing; a closure costs 0.10 ms a call where a default

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.report import style
 from harness.results.schema import Key, Row
+from harness.transfer.encoding import Encoding
 from harness.validation.statistics import best_split
 
 if TYPE_CHECKING:
@@ -54,15 +55,15 @@ def _forecast(row: Row) -> float | None:
 def _notes(rows: Sequence[Row], min_split: int) -> dict[Key, str]:
     """The splits worth a line, and why; ranked by forecast."""
     notes: dict[Key, str] = {}
-    for layer in dict.fromkeys(row.key.transfer_layer for row in rows if row.key.split is not None):
-        own = [row for row in rows if row.key.split is not None and row.key.transfer_layer == layer]
+    for encoding in dict.fromkeys(Encoding.of(row.key) for row in rows if row.key.split is not None):
+        own = [row for row in rows if row.key.split is not None and Encoding.of(row.key) == encoding]
         for rank in range(1, 4):
             found = best_split([row for row in own if row.key not in notes], _forecast, min_split)
             if found:
-                notes[found.key] = f"{layer} no. {rank} from cut {min_split} on"
+                notes[found.key] = f"{encoding} no. {rank} from cut {min_split} on"
         first = best_split(own, _forecast, 0)
         if first and (first.key.split or 0) < min_split:
-            notes[first.key] = f"{layer} best, but below min_split"
+            notes[first.key] = f"{encoding} best, but below min_split"
     return notes
 
 

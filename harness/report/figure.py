@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.report import style
 from harness.results.schema import TERMS, Row
+from harness.transfer.encoding import Encoding
 from harness.validation.statistics import best_split
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STACKED = "maxpool"  # ScissionTL's; the bars show where its time goes
-_LINES = (("none", "Scission (none)"), ("maxpool", "ScissionTL (maxpool)"))
+#: What every run ranks; the cell's own encodings, where they are others, get a line each after them.
+_LINES = {Encoding("none"): "Scission (none)", Encoding("maxpool"): "ScissionTL (maxpool)"}
 _SIZE_INCHES = (11.0, 6.4)
 
 
@@ -30,9 +34,10 @@ def cuts_figure(
 ) -> list[Path]:
     """Draws `cuts.<format>` into `folder`; returns the paths in the order of `formats`.
 
-    Bars stack the measured terms of each measured maxpool cut; lines are `predicted_ms` of every cut; points
-    are measured, with their 95 % interval. Circles mark the best prediction of all, squares the best from
-    `min_split` of the summary on.
+    Bars stack the measured terms of each cut, in the encoding that most cuts were measured in; lines are `predicted_ms`
+    of every cut; points are measured, with their 95 % interval. Circles mark the best prediction of all, squares the
+    best from `min_split` of the summary on. What a replayed tier was told to take though nobody recorded it is hatched,
+    and points that hold such a term are hollow.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -44,11 +49,13 @@ def cuts_figure(
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         place = {split: index for index, split in enumerate(_splits(rows))}
-        _bars(axes, rows, place)
+        stacked = _stacked(rows)
+        _bars(axes, [row for row in rows if row.key.split is not None and Encoding.of(row.key) == stacked], place)
         _baselines(axes, rows)
-        for layer, label in _LINES:
-            _prediction(axes, [row for row in rows if row.key.transfer_layer == layer], place, layer, label)
-            _best_marks(axes, rows, place, layer, int(summary.get("min_split") or 0))
+        for look in _looks(rows):
+            own = [row for row in rows if row.key.split is not None and Encoding.of(row.key) == look.encoding]
+            _prediction(axes, own, place, look)
+            _best_marks(axes, own, place, look, int(summary.get("min_split") or 0))
         _frame(axes, place, rows)
         _heading(figure, axes, title, summary)
         paths = [Path(folder) / f"cuts.{kind}" for kind in formats]
@@ -58,13 +65,52 @@ def cuts_figure(
     return paths
 
 
+@dataclass(frozen=True)
+class _Look:
+    """How the line of one encoding is drawn."""
+
+    encoding: Encoding
+    label: str
+    colour: str
+    marker: str
+
+
+def _looks(rows: Sequence[Row]) -> list[_Look]:
+    found = [
+        _Look(
+            encoding,
+            label,
+            style.PREDICTION_COLOURS[encoding.transfer_layer],
+            "D" if label.startswith("Scission ") else "o",
+        )
+        for encoding, label in _LINES.items()
+    ]
+    ranked = dict.fromkeys(Encoding.of(row.key) for row in rows if row.key.split is not None)
+    others = [encoding for encoding in ranked if encoding not in _LINES]
+    return found + [
+        _Look(encoding, str(encoding), colour, "^")
+        for encoding, colour in zip(others, itertools.cycle(style.OTHER_COLOURS), strict=False)
+    ]
+
+
+def _stacked(rows: Sequence[Row]) -> Encoding:
+    """The encoding whose bars show where the time goes: the one that most cuts were measured in."""
+    measured = Counter(
+        Encoding.of(row.key) for row in rows if row.key.split is not None and row.measured_ms is not None
+    )
+    return max(
+        measured,
+        key=lambda encoding: (measured[encoding], encoding == Encoding("maxpool")),
+        default=Encoding("maxpool"),
+    )
+
+
 def _splits(rows: Sequence[Row]) -> list[int]:
     return sorted({row.key.split for row in rows if row.key.split is not None})
 
 
 def _bars(axes: Axes, rows: Sequence[Row], place: Mapping[int, int]) -> None:
-    measured = [row for row in rows if row.key.transfer_layer == _STACKED and row.key.split is not None]
-    measured = [row for row in measured if row.measured_ms is not None]
+    measured = [row for row in rows if row.measured_ms is not None]
     if not measured:
         return
     where = sorted(place[row.key.split or 0] for row in measured)
@@ -74,7 +120,7 @@ def _bars(axes: Axes, rows: Sequence[Row], place: Mapping[int, int]) -> None:
     for term in TERMS:
         heights = [row.measured_terms.get(term, 0.0) for row in measured]
         if any(heights):
-            axes.bar(
+            bars = axes.bar(
                 [place[row.key.split or 0] for row in measured],
                 heights,
                 width,
@@ -83,41 +129,44 @@ def _bars(axes: Axes, rows: Sequence[Row], place: Mapping[int, int]) -> None:
                 label=style.TERM_LABELS[term],
                 zorder=1,
             )
+            for bar, row in zip(bars, measured, strict=True):
+                if term in row.estimated:
+                    bar.set(hatch=style.ESTIMATED_HATCH, edgecolor="#444444", linewidth=0)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
 
 
-def _prediction(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer: str, label: str) -> None:
-    """The line of one transfer layer over all cuts that it can be put into, and its measured points."""
-    colour = style.PREDICTION_COLOURS[layer]
-    line = sorted((row for row in rows if row.key.split is not None), key=lambda row: row.key)
+def _prediction(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], look: _Look) -> None:
+    """The line of one encoding over all cuts that it can be put into, and its measured points."""
+    colour = look.colour
+    line = sorted(rows, key=lambda row: row.key)
     known = [(place[row.key.split or 0], row.predicted_ms) for row in line if row.predicted_ms is not None]
     if known:
-        axes.plot(*zip(*known, strict=True), color=colour, lw=1.4, label=f"{label}, predicted", zorder=3)
+        axes.plot(*zip(*known, strict=True), color=colour, lw=1.4, label=f"{look.label}, predicted", zorder=3)
     points = [row for row in line if row.measured_ms is not None]
     if points:
         middle = [row.measured_ms or 0.0 for row in points]
+        estimated = any(row.estimated for row in points)
         lows = [each - (row.measured_low_ms or each) for row, each in zip(points, middle, strict=True)]
         highs = [(row.measured_high_ms or each) - each for row, each in zip(points, middle, strict=True)]
         axes.errorbar(
             [place[row.key.split or 0] for row in points],
             middle,
             yerr=[[max(low, 0.0) for low in lows], [max(high, 0.0) for high in highs]],
-            fmt="o" if layer == _STACKED else "D",
+            fmt=look.marker,
             ms=4.5,
-            mfc=colour,
-            mec="white",
-            mew=0.6,
+            mfc="white" if estimated else colour,
+            mec=colour if estimated else "white",
+            mew=1.2 if estimated else 0.6,
             ecolor=colour,
             elinewidth=1,
-            label=f"{label}, measured",
+            label=f"{look.label}, measured{', partly estimated' if estimated else ''}",
             zorder=4,
         )
 
 
-def _best_marks(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer: str, min_split: int) -> None:
+def _best_marks(axes: Axes, own: Sequence[Row], place: Mapping[int, int], look: _Look, min_split: int) -> None:
     """The paper's marks: a circle for the best of all, a square for the best from `min_split` on."""
-    own = [row for row in rows if row.key.transfer_layer == layer]
-    name = "ScissionTL" if layer == _STACKED else "Scission"
+    name = look.label.partition(" (")[0]
     value: Callable[[Row], float | None] = lambda row: row.predicted_ms  # noqa: E731
     for least, marker, words in ((0, "o", "best"), (min_split, "s", f"best from cut {min_split} on")):
         found = best_split(own, value, least)
@@ -129,7 +178,7 @@ def _best_marks(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], layer
             marker,
             ms=14 if marker == "s" else 11,
             mfc="none",
-            mec=style.PREDICTION_COLOURS[layer],
+            mec=look.colour,
             mew=2,
             ls="none",
             label=f"{name}, {words}: {found.key.split}",
@@ -177,10 +226,15 @@ def _frame(axes: Axes, place: Mapping[int, int], rows: Sequence[Row]) -> None:
 
 
 def _heading(figure: Figure, axes: Axes, title: str, summary: Mapping[str, Any]) -> None:
+    from matplotlib.patches import Patch
+
     accuracy = summary.get("mape")
     told = f"\nmean |error| of the prediction {style.percent(accuracy)}" if accuracy is not None else ""
     axes.set_title(title + told, loc="left", fontweight="bold", fontsize=10)
     handles, labels = axes.get_legend_handles_labels()
+    if any(patch.get_hatch() for patch in axes.patches):
+        handles.append(Patch(facecolor="white", edgecolor="#444444", hatch=style.ESTIMATED_HATCH))
+        labels.append("estimated, not recorded")
     terms = list(style.TERM_LABELS.values())
     # lines and marks in the order drawn, then the stack from its top down
     order = sorted(range(len(labels)), key=lambda at: -terms.index(labels[at]) if labels[at] in terms else -99)

@@ -7,6 +7,8 @@ from harness.validation.statistics import candidate_name
 
 __all__ = [
     "BASELINE_COLOURS",
+    "ESTIMATED_HATCH",
+    "OTHER_COLOURS",
     "PREDICTION_COLOURS",
     "TERM_COLOURS",
     "TERM_LABELS",
@@ -55,8 +57,13 @@ TERM_COLOURS = dict(
 
 #: The paper draws ScissionTL blue and Scission red; these two are the colour-blind-safe blue and red (Tol).
 PREDICTION_COLOURS = {"maxpool": "#0b5cad", "none": "#cc3311"}
+#: Of encodings that no paper draws (Tol's muted scheme).
+OTHER_COLOURS = ("#117733", "#aa4499", "#999933", "#332288")
 BASELINE_COLOURS = {"device-only": "#333333", "edge-only": "#7a5195"}
 VERDICT_COLOURS = {"pass": "#1b7837", "fail": "#b2182b", "inconclusive": "#8a6d00"}
+
+#: Over the terms of a replayed tier that nobody recorded.
+ESTIMATED_HATCH = "////"
 
 NOTHING = "–"
 

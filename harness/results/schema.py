@@ -57,6 +57,9 @@ COLUMNS = (
     "other_measured_ms",
     *EQUATIONS,
 )
+#: Columns behind them where a tier was replayed: the terms of a candidate that a recording dictated, and those among
+#: them that nobody recorded and an estimate stands for (`estimated` of `summary.json` names the method); joined by `;`.
+PROVENANCE_COLUMNS = ("replayed", "estimated")
 #: Columns of `errors.csv`, one line a measured candidate and term (`TERMS`, then `other` and `total`). Errors are
 #: predicted - measured, with the 95 % interval of the measured median; `share_of_total` is the error as a share of the
 #: candidate's measured total. The 95th percentiles of single requests stand on the `total` line alone.
@@ -83,7 +86,14 @@ SWEEP_COLUMNS = ("model", "hardware", "bandwidth_mbps", "rtt_ms")
 class Key:
     """One way to run a request, the key of every record.
 
-    `split` is the Keras index of the last device layer; None for `device-only` and `edge-only`.
+    split           Keras index of the last device layer; None for `device-only` and `edge-only`
+    transfer_layer  label of the transfer layer: its name, and the parameters that have not their default:
+                    `maxpool`, `maxpool:pool=3,interpolation=bilinear`, `bottleneck:ratio=8` (harness.transfer.layers)
+    wire_format     of `edge-only` how the picture is sent: float32, uint8, jpeg (harness.transfer.pictures); of `split`
+                    the label of the format's stages: `float16`, `uint8+zlib`, `uint8:percentile=99.9+jpeg:quality=75`;
+                    one that ends in `!random` marks payloads whose size means nothing (harness.transfer.wire)
+
+    Labels are those of `harness.results.labels`. Here they are only carried: whoever builds from one checks it.
     """
 
     candidate: str
@@ -153,13 +163,16 @@ class Row:
     network_measured_ms: float | None = None
     other_measured_ms: float | None = None
     equations: dict[str, float] = field(default_factory=dict)
+    replayed: tuple[str, ...] = ()
+    estimated: tuple[str, ...] = ()
     # No column of `splits.csv`: `errors.csv` and `summary.json` have what follows from them.
     paper_eager_ms: float | None = None
     predicted_p95_ms: float | None = None
     measured_p95_ms: float | None = None
 
     def record(self) -> dict[str, Any]:
-        """The row as `splits.csv` has it: every column of `COLUMNS`, None where there is no value."""
+        """The row as `splits.csv` has it: every column of `COLUMNS`, None where there is no value, and behind them
+        those of `PROVENANCE_COLUMNS`."""
         flat: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS if hasattr(self, name)}
         flat |= {
             "candidate": self.key.candidate,
@@ -172,4 +185,6 @@ class Row:
             flat[f"{term}_measured_ms"] = self.measured_terms.get(term)
         for name in EQUATIONS:
             flat[name] = self.equations.get(name)
-        return {name: flat.get(name) for name in COLUMNS}
+        for name in PROVENANCE_COLUMNS:
+            flat[name] = ";".join(getattr(self, name))
+        return {name: flat.get(name) for name in (*COLUMNS, *PROVENANCE_COLUMNS)}

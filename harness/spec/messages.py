@@ -43,6 +43,9 @@ def unknown_key(path: str, root: type[Part]) -> str:
     if path.startswith("hydra."):
         return f"unknown key {path!r}; Hydra's own keys are shown by python run.py --cfg hydra"
     known = list(keys(root))
+    if path in known:  # in another option of its group
+        group, _, leaf = path.partition(".")
+        return f"the chosen {group} has no {leaf!r}; allowed: {group}=OPTION with one that has it, see conf/{group}"
     return f"unknown key {path!r}; {_siblings(path, root)}{nearest(path, known) or _same_leaf(path, known)}"
 
 

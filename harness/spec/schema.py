@@ -29,9 +29,8 @@ from harness.spec.sections import (
     Predictor,
     Profile,
     Report,
-    TransferLayer,
-    WireFormat,
 )
+from harness.spec.transfer import TransferLayer, WireFormat
 
 Mode = Literal[
     "validate",

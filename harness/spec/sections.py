@@ -135,19 +135,6 @@ class Link(Part):
         return trace
 
 
-class TransferLayer(Part):
-    """The transfer layer in the cut (`conf/transfer_layer`)."""
-
-    name: str = field("name in the registry", min_length=1)
-
-
-class WireFormat(Part):
-    """How the tensor at the cut is encoded (`conf/wire_format`)."""
-
-    name: str = field("name in the registry", min_length=1)
-    quality: int | None = field("libjpeg quality; null where the format has none", ge=1, le=95, default=None)
-
-
 class Communicator(Part):
     """How a request crosses the link (`conf/communicator`)."""
 
@@ -192,7 +179,10 @@ class Measure(Part):
     warmup: int = field("rounds thrown away before them", ge=0, le=1000)
     splits: Literal["spread", "all", "scission"] | Cuts = field("which cuts, e.g. [1,51,139]")
     spread: int = field("cuts that `spread` takes, from the first to the last", ge=2, le=1000)
-    transfer_layers: Names = field("transfer layers measured at every chosen cut, e.g. [maxpool,none]")
+    transfer_layers: Names = field(
+        "transfer layers measured at every chosen cut, e.g. [maxpool,none,'maxpool:pool=3']; the bare name of the "
+        "cell's own means it with its parameters"
+    )
     landmarks_none: bool = field(
         "also measure `none` (original Scission) at the landmarks and at the best cut predicted for it"
     )
@@ -207,7 +197,8 @@ class Measure(Part):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         allowed = options("transfer_layer")
-        for name in names:
+        for label in names:
+            name = label.partition(":")[0]
             if name not in allowed:
                 raise ValueError(f"no transfer layer {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}")
         return names

@@ -7,6 +7,7 @@ Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
     load      build the model, connect to the edge         {model, threads, slowdown, edge_url, edge, ...}
     prepare   compile pieces of work                       {works, execution}
     time      one timed round over pieces of work          {works, execution, seed, gap_ms}
+    sizes     bytes of candidates' payloads                {keys}
     run       planned requests, one answer each (stream)   {requests}
     edge      hand a control verb on to the edge model     {verb, arguments}
     describe  versions and what is loaded                  {}
@@ -33,7 +34,7 @@ import grpc
 from harness.errors import HarnessError
 
 SERVICE = "scissionlite.Agent"
-UNARY = ("load", "prepare", "time", "edge", "describe", "stop")
+UNARY = ("load", "prepare", "time", "sizes", "edge", "describe", "stop")
 
 
 class Agent:
@@ -88,6 +89,11 @@ class Agent:
             works, execution=arguments["execution"], seed=arguments["seed"], gap_ms=arguments["gap_ms"]
         )
 
+    def sizes(self, arguments: dict[str, Any]) -> Any:
+        from harness.results.schema import Key
+
+        return self._runtime.payload_bytes([Key.parse(text) for text in arguments["keys"]])
+
     def run(self, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for request in arguments["requests"]:
             yield self._runtime.run(request).as_dict()
@@ -110,9 +116,9 @@ class Agent:
         """Bytes of the default picture in each wire format that may carry it."""
         from harness.offloader import codec
         from harness.results.schema import Key
-        from harness.transfer import wire
+        from harness.transfer import pictures
 
-        keys = {name: Key("edge-only", None, "none", name) for name in wire.input_formats()}
+        keys = {name: Key("edge-only", None, "none", name) for name in pictures.names()}
         return {name: len(codec.serialize(key, codec.source(tier, key))) for name, key in keys.items()}
 
 

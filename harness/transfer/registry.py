@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from typing import Any, Generic, TypeVar
 
@@ -34,10 +35,24 @@ class Registry(Generic[Thing]):
     def create(self, name: str, **parameters: Any) -> Thing:
         """An instance. Raises SpecError for an unknown name or an unknown parameter."""
         if name not in self._classes:
-            close = difflib.get_close_matches(name, self._classes, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SpecError(f"{self._kind}: got {name!r}; allowed: {', '.join(self._classes)}{hint}")
+            raise SpecError(
+                f"{self._kind}: got {name!r}; allowed: {', '.join(self._classes)}{_nearest(name, self._classes)}"
+            )
+        cls = self._classes[name]
+        known = [own.name for own in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else list(parameters)
+        for given in parameters:
+            if given not in known:
+                allowed = ", ".join(own for own in known if own != "seed") or "none"
+                raise SpecError(
+                    f"{self._kind} {name}: no parameter {given!r}; allowed: {allowed}{_nearest(given, known)}; "
+                    f"see conf/{self._kind}"
+                )
         try:
-            return self._classes[name](**parameters)
+            return cls(**parameters)
         except TypeError as error:
             raise SpecError(f"{self._kind} {name}: {error}; see conf/{self._kind}/{name}.yaml") from error
+
+
+def _nearest(given: str, allowed: Any) -> str:
+    close = difflib.get_close_matches(given, list(allowed), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

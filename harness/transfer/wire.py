@@ -1,191 +1,155 @@
-"""Wire formats: how a tensor becomes bytes and bytes a tensor again.
+"""Wire formats: how the tensor at a cut becomes bytes and a tensor again. NumPy only.
 
-NumPy only. Shapes here are those of the whole array, batch axis included. A new format is a subclass here and
-a YAML file in conf/wire_format. A payload comes from the network: `deserialize` answers all that is not a
-payload of this format and shape with one `WireFormatError`.
+A format is a numeric stage and an entropy stage, freely combined (JPEG packs bytes alone, so it needs uint8):
+
+    numeric  float32, float16, uint8 (percentile)                      harness.transfer.numeric
+    entropy  none, zlib (level), zstd (level), jpeg (quality)          harness.transfer.entropy
+
+Its label names both, the entropy stage where there is one: `float32`, `uint8+zlib`,
+`uint8:percentile=99.9+jpeg:quality=75`. A label that ends in `!random` marks payloads whose size means nothing: they
+were packed by force from a network with random weights. A payload is the numeric stage's header (of uint8: its range),
+then the packed numbers; nothing else is needed to read it but its format and shape. It comes from the network:
+`deserialize` answers all that is not a payload of this format and shape with one `WireFormatError`.
+
+Shapes here are those of the whole array, batch axis included. A new stage is a subclass there, and its parameters are
+keys of conf/wire_format. What a picture is sent in to a whole model on the edge is `harness.transfer.pictures`' matter.
 """
 
 from __future__ import annotations
 
-import io
+import dataclasses
+import functools
 import math
-import struct
-import warnings
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from harness.errors import HarnessError, SpecError
-from harness.transfer.registry import Registry
+from harness.errors import SpecError
+from harness.results.labels import format_label, parse_label
+from harness.transfer import entropy, numeric, pictures
+from harness.transfer.entropy import Entropy
+from harness.transfer.numeric import Numeric
+from harness.transfer.payload import Array, Payload, Shape, WireFormatError
 
-Shape = tuple[int, ...]
-Payload = bytes | bytearray | memoryview
-Array = NDArray[Any]
+__all__ = [
+    "FORCED",
+    "Payload",
+    "Shape",
+    "WireFormat",
+    "WireFormatError",
+    "entropy_names",
+    "get",
+    "input_formats",
+    "numeric_names",
+]
+
+#: Ends the label of a format whose payload sizes mean nothing, because the weights are random.
+FORCED = "!random"
 
 
-class WireFormatError(HarnessError):
-    """An array that this format cannot carry, or bytes that are not a payload of this format."""
+@dataclass(frozen=True)
+class WireFormat:
+    """A numeric and an entropy stage.
 
-
-_REGISTRY: Registry[WireFormat] = Registry("wire_format")
-
-
-class WireFormat(ABC):
-    """One way to write a tensor as bytes. Concrete subclasses register themselves under their `name`.
-
-    name        as in conf/wire_format and the column `wire_format`
-    dtype       of the array that `serialize` takes and `deserialize` gives: float32 is a tensor of the
-                network (its preprocessed input included), uint8 the request's picture
-    applies_to  the candidates that can send it
+    forced: whether its payload sizes mean nothing (see above); it changes no byte.
     """
 
-    name: ClassVar[str]
-    dtype: ClassVar[np.dtype[Any]]
-    applies_to: ClassVar[frozenset[Literal["edge-only", "split"]]]
+    numeric: Numeric
+    entropy: Entropy
+    forced: bool = False
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if hasattr(cls, "name"):
-            _REGISTRY.register(cls.name, cls)
+    def __post_init__(self) -> None:
+        if self.entropy.name == "jpeg" and self.numeric.dtype != np.uint8:
+            raise SpecError(
+                f"wire_format: JPEG packs bytes, not {self.numeric.name}; allowed: wire_format=uint8 with "
+                "wire_format.entropy=jpeg, or another entropy stage"
+            )
+        if self.forced and not self.content_dependent:
+            raise SpecError(f"wire_format: {FORCED} marks entropy-coded payloads alone; leave it out")
 
-    @abstractmethod
+    @property
+    def label(self) -> str:
+        """How keys name it; the inverse of `get`."""
+        stages = [_label(self.numeric)] + ([_label(self.entropy)] if self.content_dependent else [])
+        return "+".join(stages) + (FORCED if self.forced else "")
+
+    name = label
+
+    @property
+    def content_dependent(self) -> bool:
+        """Whether the size of a payload depends on what is in it."""
+        return self.entropy.name != "none"
+
+    def infeasible_because(self, shape: Shape) -> str | None:
+        """Why it cannot carry tensors of `shape` (here without batch axis); None where it can."""
+        return self.entropy.infeasible_because(shape)
+
     def serialize(self, array: Array) -> bytes:
-        """The payload; raises WireFormatError for another dtype or a shape that the format cannot carry."""
+        """The payload of a float32 array; raises WireFormatError for another dtype or what the format cannot carry."""
+        if array.dtype != np.float32:
+            raise WireFormatError(f"wire_format {self.label}: got an array of {array.dtype}; allowed: float32")
+        header, numbers = self.numeric.encode(array)
+        return header + self.entropy.pack(numbers) if header else self.entropy.pack(numbers)
 
-    @abstractmethod
-    def deserialize(self, payload: Payload, shape: Shape) -> Array:
-        """The array of `shape` and `dtype`, perhaps a read-only view of `payload`; raises WireFormatError."""
+    def deserialize(self, payload: Payload, shape: Shape) -> NDArray[np.float32]:
+        """The float32 array of `shape`, perhaps a read-only view of `payload`; raises WireFormatError."""
+        given, header = memoryview(payload), self.numeric.header_bytes
+        if (not self.content_dependent and given.nbytes != self.payload_bytes(shape)) or given.nbytes < header:
+            raise WireFormatError(
+                f"wire_format {self.label}: got {given.nbytes} bytes for shape {list(shape)}; allowed: "
+                f"{self._allowed(shape)}; the payload is damaged or of another cut"
+            )
+        numbers = self.entropy.unpack(given[header:] if header else given, shape, self.numeric.dtype)
+        return self.numeric.decode(given[:header], numbers)
 
-    @abstractmethod
     def payload_bytes(self, shape: Shape) -> int | None:
         """Size of the payload of an array of `shape`; None where it depends on the content."""
+        if self.content_dependent:
+            return None
+        return self.numeric.header_bytes + math.prod(shape) * self.numeric.dtype.itemsize
 
-    def _require_dtype(self, array: Array) -> None:
-        if array.dtype != self.dtype:
-            raise WireFormatError(
-                f"wire_format {self.name}: got an array of {array.dtype}; allowed: {self.dtype}; convert it first"
-            )
-
-
-class _Raw(WireFormat):
-    """The array's own bytes: C order, little-endian, no header."""
-
-    def serialize(self, array: Array) -> bytes:
-        self._require_dtype(array)
-        return array.tobytes()
-
-    def deserialize(self, payload: Payload, shape: Shape) -> Array:
-        expected = self.payload_bytes(shape)
-        given = memoryview(payload).nbytes
-        if given != expected:
-            raise WireFormatError(
-                f"wire_format {self.name}: got {given} bytes for shape {list(shape)}; "
-                f"allowed: exactly {expected}; the payload is damaged or of another cut"
-            )
-        return np.frombuffer(payload, dtype=self.dtype).reshape(shape)
-
-    def payload_bytes(self, shape: Shape) -> int:
-        return math.prod(shape) * self.dtype.itemsize
+    def _allowed(self, shape: Shape) -> str:
+        size = self.payload_bytes(shape)
+        return f"exactly {size}" if size is not None else f"at least {self.numeric.header_bytes}"
 
 
-class Float32(_Raw):
-    """Any tensor, raw."""
+@functools.lru_cache(maxsize=512)  # asked for in every request
+def get(label: str) -> WireFormat:
+    """The wire format of that label, e.g. `float32` or `uint8+zlib:level=9`.
 
-    name = "float32"
-    dtype = np.dtype("<f4")
-    applies_to = frozenset({"edge-only", "split"})
-
-
-class UInt8(_Raw):
-    """The request's picture, raw pixels; preprocessing happens at the edge."""
-
-    name = "uint8"
-    dtype = np.dtype(np.uint8)
-    applies_to = frozenset({"edge-only"})
-
-
-class Jpeg(WireFormat):
-    """The request's picture as a baseline JPEG with 4:2:0 chroma (libjpeg); preprocessed at the edge.
-
-    Args:
-        quality: libjpeg's, 1 to 95 (above that libjpeg only grows the file).
+    Raises:
+        SpecError: no such stage (the nearest is named), no such parameter, a value or a pair that is not allowed.
     """
-
-    name = "jpeg"
-    dtype = np.dtype(np.uint8)
-    applies_to = frozenset({"edge-only"})
-
-    def __init__(self, quality: int = 90) -> None:
-        if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 95:
-            raise SpecError(f"wire_format jpeg: quality: got {quality!r}; allowed: an integer from 1 to 95")
-        self.quality = quality
-
-    def serialize(self, array: Array) -> bytes:
-        self._require_dtype(array)
-        self._require_picture(array.shape)
-        buffer = io.BytesIO()
-        Image.fromarray(array[0]).save(buffer, "JPEG", quality=self.quality)
-        return buffer.getvalue()
-
-    def deserialize(self, payload: Payload, shape: Shape) -> Array:
-        self._require_picture(shape)
-        _, height, width, _ = shape
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                image = Image.open(io.BytesIO(payload), formats=["JPEG"])
-            # Before anything is decoded: a header may claim a picture of any size.
-            if image.size != (width, height) or image.mode != "RGB":
-                raise WireFormatError(
-                    f"wire_format jpeg: got a {image.mode} picture of {image.width}x{image.height}; "
-                    f"allowed: RGB of {width}x{height}; the payload belongs to another model"
-                )
-            return np.asarray(image, dtype=np.uint8)[np.newaxis]
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            IndexError,
-            struct.error,
-            Image.DecompressionBombError,
-            Image.DecompressionBombWarning,
-        ) as error:
-            raise WireFormatError(
-                f"wire_format jpeg: got {memoryview(payload).nbytes} bytes that are no whole JPEG ({error}); "
-                "the payload is damaged"
-            ) from error
-
-    def payload_bytes(self, shape: Shape) -> int | None:  # noqa: ARG002
-        return None
-
-    def _require_picture(self, shape: Shape) -> None:
-        if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-            raise WireFormatError(f"wire_format jpeg: got shape {list(shape)}; allowed: [1, height, width, 3]")
-
-
-def get(name: str, **parameters: Any) -> WireFormat:
-    """The wire format of that name. Raises SpecError, naming the nearest, where there is none."""
-    return _REGISTRY.create(name, **parameters)
+    text = label.removesuffix(FORCED)
+    parts = text.split("+")
+    if len(parts) > 2:
+        raise SpecError(f"wire_format: got {label!r}; allowed: NUMERIC or NUMERIC+ENTROPY, e.g. uint8+zlib")
+    try:
+        named = [parse_label(part) for part in parts]
+    except ValueError as error:
+        raise SpecError(f"wire_format: {error}, e.g. uint8+zlib") from error
+    (name, parameters), (packer, own) = named if len(named) == 2 else (*named, ("none", {}))
+    return WireFormat(
+        numeric.REGISTRY.create(name, **parameters), entropy.REGISTRY.create(packer, **own), label.endswith(FORCED)
+    )
 
 
 def input_formats() -> tuple[str, ...]:
     """What the input picture may be sent in when the whole model runs on the edge."""
-    return tuple(name for name in names() if "edge-only" in get(name).applies_to)
+    return pictures.names()
 
 
-def require_for_split(name: str) -> None:
-    """Raise SpecError, naming those that can, where a format cannot carry the tensor at a cut."""
-    able = [other for other in names() if "split" in get(other).applies_to]
-    if name not in able:
-        raise SpecError(
-            f"wire_format: {name} carries the input picture only (edge-only, which every run ranks anyway); "
-            f"allowed at a cut: {', '.join(able)}"
-        )
+def numeric_names() -> tuple[str, ...]:
+    """All numeric stages."""
+    return numeric.REGISTRY.names()
 
 
-def names() -> tuple[str, ...]:
-    """All wire formats."""
-    return _REGISTRY.names()
+def entropy_names() -> tuple[str, ...]:
+    """All entropy stages."""
+    return entropy.REGISTRY.names()
+
+
+def _label(stage: Numeric | Entropy) -> str:
+    values = {each.name: (getattr(stage, each.name), each.default) for each in dataclasses.fields(stage)}
+    return format_label(stage.name, {name: own for name, (own, default) in values.items() if own != default})

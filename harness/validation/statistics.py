@@ -110,12 +110,13 @@ def best(rows: Iterable[Row], value: _Value) -> Row | None:
 
 
 def best_split(rows: Iterable[Row], value: _Value, min_split: int, *, transfer: bool | None = None) -> Row | None:
-    """The best feasible split from `min_split` on; with a transfer layer, without (`none`), or either."""
+    """The best feasible split from `min_split` on; original Scission's (`none` in float32, `transfer` false), all
+    others' (true), or any."""
     return best(
         (
             row
             for row in rows
-            if is_split(row, min_split) and (transfer is None or transfer == (row.key.transfer_layer != "none"))
+            if is_split(row, min_split) and transfer in (None, row.key != Key("split", row.key.split))
         ),
         value,
     )

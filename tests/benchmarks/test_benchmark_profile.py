@@ -20,11 +20,12 @@ from harness.profiling.describe import describe
 from harness.profiling.tier import Tier
 from harness.profiling.timing import time_round
 from harness.profiling.work import Work
+from harness.transfer.encoding import RANKED
 
 pytestmark = pytest.mark.tensorflow
 
 SPEC = zoo.ModelSpec("mobilenetv2", "MobileNetV2", (224, 224, 3), "tf")
-METHOD = Method(("none", "maxpool"), "compiled", rounds=8, eager_rounds=3, warmup=2, seed=0)
+METHOD = Method(RANKED, "compiled", rounds=8, eager_rounds=3, warmup=2, seed=0)
 
 
 class TierHere:

@@ -18,6 +18,7 @@ from harness.errors import DeviceError
 from harness.prediction.profile import TierProfile
 from harness.profiling.work import Work
 from harness.results.schema import Key
+from harness.transfer.encoding import RANKED, Encoding
 
 CUTS = [
     {"index": 1, "layer": "pad", "shape": [9, 9, 3], "scission_cut": True},
@@ -57,6 +58,8 @@ class FormulaAgent:
         return {seed for own, how, seed, _ in self.timed if (own, how) == (tier, execution)}
 
     def _answer(self, tier: str, verb: str, arguments: dict[str, Any]) -> Any:
+        if verb == "sizes":
+            return {key: 10 * len(key) for key in arguments["keys"]}
         execution = arguments["execution"]
         if verb == "prepare":
             self.prepared.update((tier, execution, name) for name in arguments["works"])
@@ -83,12 +86,13 @@ def profiled(
     warmup: int = 2,
     tiers: Sequence[str] = ("device", "edge"),
     eager_rounds: int = 3,
+    encodings: Sequence[Encoding] = RANKED,
 ) -> dict[str, TierProfile]:
     return profile_tiers(
         agent,
         LOADED,
         {tier: {"tier": tier} for tier in tiers},
-        Method(("none", "maxpool"), "compiled", rounds, eager_rounds=eager_rounds, warmup=warmup, seed=0),
+        Method(tuple(encodings), "compiled", rounds, eager_rounds=eager_rounds, warmup=warmup, seed=0),
         journals=journals(folder),
         advance=lambda what, share: None,
     )
@@ -121,6 +125,17 @@ def test_the_profile_is_the_median_of_the_timed_rounds_of_every_piece(tmp_path: 
     inputs = {f"edge-only/{name}" for name in ("float32", "uint8", "jpeg")}
     assert device.codec_ms == {key: {"serialize": 1.0 + noise} for key in splits | inputs}
     assert edge.codec_ms == {key: {"deserialize": 2.0 + noise} for key in splits | inputs}
+
+
+def test_sizes_that_depend_on_the_content_come_from_the_device(tmp_path: Path) -> None:
+    own = [Encoding("bottleneck", "uint8"), Encoding("maxpool:pool=3", "uint8+zlib"), Encoding("none", "uint8+jpeg")]
+    made = profiled(FormulaAgent(), tmp_path, encodings=[*RANKED, *own])
+    spatial = [cut["index"] for cut in CUTS if len(cut["shape"]) == 3]
+    sized = {str(encoding.key(index)) for encoding in own[1:] for index in spatial}
+    assert made["device"].payload_bytes == {key: 10 * len(key) for key in sized}
+    assert made["edge"].payload_bytes == {}
+    for profile in made.values():
+        assert profile.codec_ms.keys() >= {str(encoding.key(index)) for encoding in own for index in spatial}
 
 
 def intervals(profile: TierProfile) -> Iterator[tuple[float, float, float]]:

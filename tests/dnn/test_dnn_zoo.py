@@ -136,7 +136,7 @@ def test_nothing_but_build_imports_tensorflow():
     script = (
         "import sys; from harness.dnn import cuts, inputs, slices, zoo; from harness.transfer import layers, wire;"
         "from harness.prediction import recorded;"
-        "inputs.photograph((8, 8, 3)); layers.get('maxpool').payload_shape((5, 5, 2)); wire.get('jpeg');"
+        "inputs.photograph((8, 8, 3)); layers.get('maxpool').payload_shape((5, 5, 2)); wire.get('uint8+jpeg');"
         "print({'tensorflow', 'keras', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

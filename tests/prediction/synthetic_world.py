@@ -12,6 +12,7 @@ from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.prediction.profile import Calibration, CutRecord, Profiles, TierProfile
 from harness.prediction.selection import anchor_keys
 from harness.results.schema import Key, Row
+from harness.transfer.encoding import Encoding
 from netem.link import LinkSpec
 
 PICTURES = {"float32": 4 * 24 * 24 * 3, "uint8": 24 * 24 * 3, "jpeg": 700}
@@ -95,7 +96,7 @@ class World:
 
     def rows(self, min_split: int = 0) -> list[Row]:
         return enumerate_rows(
-            self._tier("device", {}), transfer_layers=LAYERS, wire_format="float32", min_split=min_split
+            self._tier("device", {}), encodings=[Encoding(name) for name in LAYERS], min_split=min_split
         )
 
     def profiles(self, anchors: int = 4) -> Profiles:
@@ -109,7 +110,7 @@ class World:
             self._tier(tier, {str(key): pair[place] for key, pair in codecs.items()})
             for place, tier in enumerate(("device", "edge"))
         )
-        keys = anchor_keys(device, count=anchors, transfer_layer="maxpool", avoid=())
+        keys = anchor_keys(device, count=anchors, encoding=Encoding("maxpool"), avoid=())
         calibration = Calibration(
             fingerprint={},
             anchors={str(key): self._anchor(key, sizes) for key in keys},

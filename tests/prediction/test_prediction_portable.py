@@ -21,6 +21,7 @@ from harness.prediction.candidates import enumerate_rows
 from harness.prediction.portable import export_profiles, import_profiles
 from harness.prediction.profile import Flag, Profiles
 from harness.prediction.profile_io import save
+from harness.transfer.encoding import Encoding
 from tests.prediction.synthetic_world import LAYERS, World, make_link
 
 #: Exported by profile version 2. A file of a version stays here for as long as that version is read.
@@ -48,7 +49,7 @@ def profiles() -> Profiles:
 
 
 def read(path: Path) -> Profiles:
-    return import_profiles(path, model="densenet169", content=CONTENT, transfer_layers=LAYERS)
+    return import_profiles(path, model="densenet169", content=CONTENT, encodings=LAYERS)
 
 
 def refusal(path: Path, data: Any) -> str:
@@ -63,7 +64,7 @@ def refusal(path: Path, data: Any) -> str:
 
 
 def predicted(own: Profiles) -> np.ndarray[Any, Any]:
-    rows = enumerate_rows(own.device, transfer_layers=LAYERS, wire_format="float32", min_split=0)
+    rows = enumerate_rows(own.device, encodings=[Encoding(name) for name in LAYERS], min_split=0)
     evidence = predictors.Evidence(own)
     tables = [predictors.fit(name, evidence).predict(make_link(10, 50), rows) for name in ("calibrated", "paper")]
     return np.concatenate([table.total_ms for table in tables])
@@ -145,9 +146,9 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, case: str) -> None:
 
 def test_a_profile_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"holds densenet169 \(.*\), not vgg16 \(VGG16-x\)"):
-        import_profiles(GOLDEN, model="vgg16", content="VGG16-x", transfer_layers=LAYERS)
+        import_profiles(GOLDEN, model="vgg16", content="VGG16-x", encodings=LAYERS)
     with pytest.raises(SpecError, match="no times of transfer_layer=wavelet"):
-        import_profiles(GOLDEN, model="densenet169", content=CONTENT, transfer_layers=("none", "wavelet"))
+        import_profiles(GOLDEN, model="densenet169", content=CONTENT, encodings=("none", "wavelet"))
     with pytest.raises(SpecError, match="No such file"):
         read(tmp_path / "missing.json")
     save(tmp_path / "tier.json", profiles().device)

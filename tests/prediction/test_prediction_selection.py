@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.errors import SpecError
 from harness.prediction.selection import anchor_keys, measured_keys
 from harness.results.schema import Key, Row
+from harness.transfer.encoding import Encoding
 from tests.prediction.synthetic_world import World
 
 BASELINES = {Key("device-only"), *(Key("edge-only", None, "none", name) for name in ("float32", "uint8", "jpeg"))}
@@ -20,7 +21,7 @@ def chosen(world: World, **changes: Any) -> list[Key]:
     arguments: dict[str, Any] = {
         "splits": "spread",
         "spread": 12,
-        "transfer_layers": ["maxpool"],
+        "encodings": [Encoding("maxpool")],
         "landmarks": [],
         "landmarks_none": True,
         "baselines": True,
@@ -44,7 +45,7 @@ def test_anchors_are_whole_models_the_end_cuts_and_cuts_that_avoid_the_landmarks
     world = World(cuts=cuts, seed=seed)
     indices = [cut.index for cut in world.cut_records]
     avoid = data.draw(st.lists(st.sampled_from(indices), max_size=3))
-    keys = anchor_keys(world.profiles().device, count=count, transfer_layer="maxpool", avoid=avoid)
+    keys = anchor_keys(world.profiles().device, count=count, encoding=Encoding("maxpool"), avoid=avoid)
     assert set(keys) >= BASELINES
     assert Key("split", indices[-1], "none") in keys  # the last cut has no spatial axes
     splits = [key.split for key in keys if key.split is not None and key.transfer_layer == "maxpool"]
@@ -58,7 +59,7 @@ def test_anchors_are_whole_models_the_end_cuts_and_cuts_that_avoid_the_landmarks
 def test_where_every_cut_is_to_be_avoided_the_anchors_are_cuts_all_the_same() -> None:
     world = World(cuts=6)
     everything = [cut.index for cut in world.cut_records]
-    keys = anchor_keys(world.profiles().device, count=4, transfer_layer="maxpool", avoid=everything)
+    keys = anchor_keys(world.profiles().device, count=4, encoding=Encoding("maxpool"), avoid=everything)
     assert len([key for key in keys if key.candidate == "split"]) >= 2
 
 
@@ -70,7 +71,7 @@ def test_spread_takes_as_many_cuts_as_asked_from_end_to_end_and_no_anchor(
     cuts: int, spread: int, count: int, seed: int
 ) -> None:
     world = World(cuts=cuts, seed=seed)
-    anchors = anchor_keys(world.profiles().device, count=count, transfer_layer="maxpool", avoid=[])
+    anchors = anchor_keys(world.profiles().device, count=count, encoding=Encoding("maxpool"), avoid=[])
     keys = chosen(world, anchors=anchors, spread=spread)
     taken = sorted(cuts_of(keys, "maxpool"))
     indices = [cut.index for cut in world.cut_records][:-1]
@@ -110,7 +111,7 @@ def test_other_choices_of_cuts() -> None:
     theirs = {cut.index for cut in world.cut_records if cut.scission_cut}
     assert cuts_of(chosen(world, splits="scission"), "maxpool") == theirs & feasible
     assert cuts_of(chosen(world, splits=[7, 1, 13]), "maxpool") == {1, 7, 13}
-    both = chosen(world, splits=[7], transfer_layers=["maxpool", "none"])
+    both = chosen(world, splits=[7], encodings=[Encoding("maxpool"), Encoding("none")])
     assert cuts_of(both, "maxpool") == cuts_of(both, "none") == {7}
     assert not set(chosen(world, baselines=False)) & BASELINES
 
@@ -118,7 +119,7 @@ def test_other_choices_of_cuts() -> None:
 def test_a_cut_without_spatial_axes_is_measured_with_none_only() -> None:
     world = World()
     last = world.cut_records[-1].index
-    keys = chosen(world, splits=[last], transfer_layers=["maxpool", "none"])
+    keys = chosen(world, splits=[last], encodings=[Encoding("maxpool"), Encoding("none")])
     assert cuts_of(keys, "none") == {last}
     assert not cuts_of(keys, "maxpool")
 

@@ -10,7 +10,7 @@ from harness.profiling.timing import time_round
 from harness.profiling.work import KINDS, Work
 from harness.results.schema import Key
 
-names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=12)
+names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-:=,+.!", min_size=1, max_size=24)
 indices = st.integers(0, 2000)
 keys = st.one_of(
     st.just(Key("device-only")),

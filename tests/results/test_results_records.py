@@ -24,6 +24,13 @@ keys = st.one_of(
     st.just(Key("device-only")),
     st.builds(Key, st.just("edge-only"), st.none(), st.just("none"), st.sampled_from(["float32", "jpeg"])),
     st.builds(Key, st.just("split"), st.integers(0, 999), st.sampled_from(["none", "maxpool"])),
+    st.builds(
+        Key,
+        st.just("split"),
+        st.integers(0, 999),
+        st.sampled_from(["maxpool:pool=3,interpolation=bilinear", "bottleneck:ratio=8"]),
+        st.sampled_from(["uint8", "uint8:percentile=99.9+jpeg:quality=75!random"]),
+    ),
 )
 rows = st.builds(
     Row,

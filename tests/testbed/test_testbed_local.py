@@ -9,7 +9,7 @@ import subprocess
 import sys
 from bisect import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,8 +25,9 @@ from harness.results.schema import TERMS, TIER_TERMS, Key
 from harness.spec import PROJECT, Spec
 from harness.testbed.conditions import Conditions
 from harness.testbed.local import LocalTestbed
+from harness.transfer.encoding import Encoding
 from tests import processes
-from tests.testbed import edge_visitor
+from tests.testbed import edge_visitor, local_answers
 
 pytestmark = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton]
 
@@ -106,6 +107,33 @@ def test_wherever_the_network_is_cut_the_answer_is_the_same(bed: Bed) -> None:
     whole = top_class(bed, "device-only")
     for name in ("edge-only/float32", *(f"split/{cut}/none/float32" for cut in NONE_AT)):
         assert top_class(bed, name) == whole, name
+
+
+def test_what_stands_in_the_cut_answers_over_the_link_as_in_one_process(bed: Bed) -> None:
+    names = [
+        f"split/{MAXPOOL_AT}/bottleneck/uint8",
+        f"split/{MAXPOOL_AT}/maxpool:pool=3/float32",
+        f"split/{MAXPOOL_AT}/maxpool:pool=3,interpolation=bilinear/uint8+zlib!random",
+        f"split/{NONE_AT[1]}/avgpool:pool=4/float16",
+        f"split/{NONE_AT[0]}/autoencoder:depth=2/uint8:percentile=99.9+zstd",
+    ]
+    model = bed.testbed.spec.model.model_dump(
+        include={"name", "architecture", "input_shape", "preprocessing", "weights"}, mode="json"
+    )
+    done = subprocess.run(
+        [sys.executable, local_answers.__file__, json.dumps(model), *names],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        check=True,
+    )
+    assert {name: top_class(bed, name) for name in names} == json.loads(done.stdout)
+    sizes = bed.testbed.agent.call("sizes", keys=names)
+    shapes = {cut["index"]: tuple(cut["shape"]) for cut in bed.loaded["cuts"]}
+    for key in map(Key.parse, names):
+        own = Encoding.of(key)
+        raw = replace(own, wire_format=own.wire_format.partition("+")[0]).payload_bytes(shapes[key.split or 0])
+        assert raw is not None
+        assert sizes[str(key)] < raw if own.content_dependent else sizes[str(key)] == raw
 
 
 def test_every_term_is_there_and_they_are_the_whole_request(bed: Bed) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.prediction.calibration import PACED_TERMS
-from harness.prediction.fitting import CODEC_TERMS, Parameters, fit
+from harness.prediction.codecs import CODEC_TERMS
+from harness.prediction.fitting import Parameters, fit
 from harness.prediction.link_theory import Array, Link, downlink_ms, uplink_ms
 from harness.prediction.predictors.base import (
     Connection,
@@ -93,8 +94,9 @@ class CalibratedModel(Model):
             local, split = key.candidate == "device-only", key.split
             head.append(p.head_ms[p.last] if local else p.head_ms[split] if split else nothing)
             tail.append(nothing if local else p.tail_ms[split or 0])
+            known = p.known_ms.get(str(key), {})
             for term, ms in self._codec_ms(row).items():
-                codec[term].append(ms)
+                codec[term].append(known.get(term, ms))
         found = {"device": column(head, grid), "edge": column(tail, grid)}
         return found | {term: column(values, grid) for term, values in codec.items()}
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from harness.errors import SpecError
-from harness.prediction.fitting import Line, Parameters, fit
+from harness.prediction.codecs import Line
+from harness.prediction.fitting import Parameters, fit
 from harness.prediction.link_theory import Array
 from harness.prediction.predictors.base import Evidence, Model, Predictor
 from harness.prediction.predictors.calibrated import CalibratedModel
