@@ -25,6 +25,14 @@ def run(spec: Spec, folder: Path) -> str | None:
     Raises:
         HarnessError: of the kind that says what failed; what was measured until then is on disk.
     """
+    if spec.mode == "deploy":
+        from harness.cell import deploying
+
+        deploying.run(spec, folder)
+        return None
+    if spec.hardware.edge.endpoint == "per_cut" and spec.mode == "measure":
+        _measure_deployed(spec, folder)
+        return None
     if spec.hardware.kind == "recorded":
         from harness.cell import recorded
 
@@ -47,7 +55,20 @@ def check(spec: Spec) -> None:
     from harness.testbed.link import link_spec
 
     link_spec(spec)
+    if spec.mode == "deploy":
+        from harness.cell import deploying
+
+        deploying.check(spec)
+        return
+    if spec.hardware.edge.deployment is not None or spec.hardware.edge.endpoint != "multiplexed":
+        from harness.cell import deployed
+
+        deployed.check(spec)
     encodings.ranked(spec)
+    if spec.leakage.enabled and spec.mode != "profile":
+        raise SpecError(
+            f"leakage.enabled=true: mode={spec.mode} does not measure what the cuts reveal; allowed: mode=profile"
+        )
     if spec.hardware.kind == "recorded":
         from harness.cell import recorded
 
@@ -86,6 +107,8 @@ def _profile(spec: Spec, folder: Path) -> None:
     from harness.report.progress import Steps
     from harness.testbed.local import LocalTestbed
 
+    if spec.leakage.enabled:
+        _reveal(spec, folder)
     with CellWriter(folder) as writer, Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
         loaded = _load(bed, steps)
         _probe(bed, steps, writer)
@@ -95,6 +118,15 @@ def _profile(spec: Spec, folder: Path) -> None:
         writer.splits(rows)
         writer.summary({**headline(spec), "verdict": None})
     _show_forecast(spec, rows)
+
+
+def _reveal(spec: Spec, folder: Path) -> None:
+    from harness.cell import revealing
+    from harness.report.progress import Steps
+
+    with Steps() as steps:
+        record = revealing.run(spec, folder, steps)
+    print("\n".join(revealing.lines(record)), flush=True)
 
 
 def _measure(spec: Spec, folder: Path) -> str | None:
@@ -136,6 +168,30 @@ def _load(bed: LocalTestbed, steps: Steps) -> dict[str, Any]:
     loaded = bed.load()
     steps("loading the model on both tiers", 1.0)
     return loaded
+
+
+def _measure_deployed(spec: Spec, folder: Path) -> None:
+    """Measure a deployment. What fails half-way leaves the forecast and the samples so far."""
+    from harness.cell import deployed, outcome
+    from harness.report.progress import Steps
+    from harness.testbed import host
+    from harness.testbed.deployed import DeployedTestbed
+
+    deployment = deployed.find(spec)
+    with CellWriter(folder) as writer:
+        with Steps() as steps, DeployedTestbed(spec, folder / "logs", deployment) as bed:
+            _load(bed, steps)
+            probed, environment = _probe(bed, steps, writer)
+            rows = deployed.rows_of(spec, bed, deployment)
+            writer.splits(rows)
+            with bed.measuring(folder):
+                samples = deployed.measure_samples(spec, bed, deployment, writer, steps)
+            environment |= {"load_after": host.load(), **bed.aftermath()}
+            writer.environment(environment)
+        link = {"requested": probed.requested, "achieved": probed.achieved, "backend": probed.backend}
+        extra = {"link": link | {"notes": [*probed.notes, *environment["notes"]]}}
+        deployed.conclude(spec, deployment, rows, samples, extra, writer)
+    outcome.report(spec, folder)
 
 
 def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkReport, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.cell import encodings
+from harness.cell import encodings, revealed
 from harness.prediction import constraints, predictors
 from harness.prediction.candidates import enumerate_rows
 from harness.prediction.circumstances import Circumstances, predict
@@ -48,7 +48,9 @@ def facts(spec: Spec, model: TierProfile | ModelFeatures) -> constraints.Facts:
     """What the user's constraints need to know; both tiers of a local cell are this host."""
     host = str(model.fingerprint.get("host", "")) if isinstance(model, TierProfile) else ""
     names = tuple(filter(None, (spec.hardware.name, host.split(",")[0], host)))
-    return constraints.model_facts(model, systems={"device": names, "edge": names})
+    return constraints.model_facts(
+        model, systems={"device": names, "edge": names}, leakage=revealed.by_candidate(spec, model)
+    )
 
 
 def _fill_paper(rows: Sequence[Row], evidence: Evidence, link: LinkSpec, spec: Spec) -> None:

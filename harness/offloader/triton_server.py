@@ -75,7 +75,7 @@ def lay_out(folder: Path, *, seen_as: Path, repository: Path | None = None) -> t
     )
     shutil.copy2(stub, backend)
     if repository is not None:
-        shutil.copytree(repository, folder / "models")
+        shutil.copytree(repository, folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
     else:
         _lay_out_own(folder / "models" / "scission")
     command = [

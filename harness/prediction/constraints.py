@@ -30,6 +30,7 @@ class Facts:
     last             Keras index of the last layer
     layers           by name, the Keras indices of the layers whose names are known (those that end at a cut)
     head_peak_bytes  by cut, peak memory of the head; empty where nobody knows
+    leakage          by cut and transfer layer, what the payload's tensor reveals of the picture; empty: nobody knows
     systems          by tier, the names that it goes by: of its recording, of the hardware, of the host
     """
 
@@ -37,6 +38,7 @@ class Facts:
     layers: Mapping[str, int] = field(default_factory=dict)
     head_peak_bytes: Mapping[int, int] = field(default_factory=dict)
     systems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    leakage: Mapping[tuple[int, str], float] = field(default_factory=dict)
 
 
 def model_facts(
@@ -44,19 +46,21 @@ def model_facts(
     *,
     systems: Mapping[str, tuple[str, ...]],
     head_peak_bytes: Sequence[int] | None = None,
+    leakage: Mapping[tuple[int, str], float] | None = None,
 ) -> Facts:
     """The facts that a profile of either tier knows, or a model's features.
 
     Args:
         systems: by tier, the names that it goes by.
         head_peak_bytes: one entry a cut, in place of the model's own.
+        leakage: as `Facts` has it; None: nobody knows.
     """
     cuts = [cut.index for cut in model.cuts]
     peaks = dict(zip(cuts, model.head_peak_bytes if head_peak_bytes is None else head_peak_bytes, strict=True))
     if peaks:
         # The whole model needs at least what its longest head does; the layers after that are small.
         peaks.setdefault(model.last, peaks[cuts[-1]])
-    return Facts(model.last, {cut.layer: cut.index for cut in model.cuts}, peaks, systems)
+    return Facts(model.last, {cut.layer: cut.index for cut in model.cuts}, peaks, systems, leakage or {})
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,12 @@ def require(constraints: Constraints, facts: Facts) -> None:
         raise SpecError(
             f"constraints.max_device_memory_bytes={constraints.max_device_memory_bytes}: this profile knows no memory; "
             "allowed: null, or hardware that is profiled with mode=profile"
+        )
+    if constraints.max_leakage is not None and not facts.leakage:
+        raise SpecError(
+            f"constraints.max_leakage={constraints.max_leakage}: nobody has measured what the cuts of this model "
+            "reveal with these transfer layers; allowed: null, or measure it once with: python run.py mode=profile "
+            "leakage.enabled=true, and model and transfer_layer as here"
         )
 
 
@@ -204,6 +214,7 @@ def _rules(constraints: Constraints, facts: Facts) -> Iterator[_Rule]:
         ("max_edge_ms", "edge time", "ms", lambda row: work_ms(row, "edge")),
         ("max_edge_share", "edge share", "fraction", lambda row: _share(row, "edge")),
         ("max_device_memory_bytes", "peak memory", "bytes", lambda row: _peak_bytes(row, facts)),
+        ("max_leakage", "leakage", "fraction", lambda row: _leakage(row.key, facts)),
     ]
     for name, what, unit, value in values:
         most = getattr(constraints, name)
@@ -235,6 +246,13 @@ def _other_system(tier: str, wanted: str, facts: Facts) -> _Rule:
 
 def _peak_bytes(row: Row, facts: Facts) -> int:
     return facts.head_peak_bytes.get(_cut(row.key, facts), 0)
+
+
+def _leakage(key: Key, facts: Facts) -> float:
+    """What is sent is at most the picture itself, which counts where nobody knows; device-only sends nothing."""
+    if key.split is None:
+        return 0.0 if key.candidate == "device-only" else 1.0
+    return facts.leakage.get((key.split, key.transfer_layer), 1.0)
 
 
 def _share(row: Row, tier: str) -> float:

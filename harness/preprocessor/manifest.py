@@ -126,7 +126,9 @@ def load(folder: Path) -> Deployment:
             )
     repository = folder / PYTHON_REPOSITORY
     known = {folder / name for name in manifest.files}
-    strangers = [path for path in repository.rglob("*") if path.is_file() and path not in known]
+    found = [path for path in repository.rglob("*") if path.is_file() and path not in known]
+    # What a server compiled that ran it in place is never copied from here.
+    strangers = [path for path in found if "__pycache__" not in path.parts]
     if strangers:  # a server would load and run it
         raise SpecError(
             f"deployment {folder}: {strangers[0].relative_to(folder)} is not in its manifest; remove it, or export "

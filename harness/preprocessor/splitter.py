@@ -172,6 +172,8 @@ def _trained(order: Order) -> Any:
     path = order.trained
     if path is None or not path.is_file():
         raise SpecError(f"deploy.trained: no file at {str(path)!r}; give the TLModel that mode=train left, or null")
+    import harness.transfer.twins  # noqa: F401  (registers them: Keras loads no other layers that are not its own)
+
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types for a file that it cannot read, or will not run

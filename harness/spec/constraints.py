@@ -61,6 +61,10 @@ class Constraints(Part):
     max_device_share: Share | None = field("the same as a share of the request", "fraction")
     max_edge_share: Share | None = field("the same as a share of the request", "fraction")
     max_device_memory_bytes: Bytes | None = field("largest peak memory of the head on the device", "bytes")
+    max_leakage: Share | None = field(
+        "most that the payload's tensor may reveal of the picture: distance correlation, as mode=profile "
+        "leakage.enabled=true measures it; edge-only reveals 1, device-only 0"
+    )
     objective: Literal["latency", "payload"] | dict[Literal["latency", "payload"], float] = field(
         "what is best: latency, payload, or weights such as {latency: 0.7, payload: 0.3}"
     )

@@ -17,7 +17,9 @@ from harness.errors import SpecError
 from harness.results.schema import SCHEMA_VERSION
 from harness.spec.axes import WhatIf, expand_shorthands
 from harness.spec.constraints import Constraints, Rank
+from harness.spec.deployment import Deploy
 from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
+from harness.spec.revealing import Leakage
 from harness.spec.sections import (
     Communicator,
     Dataset,
@@ -46,7 +48,7 @@ Mode = Literal[
     "clean",
 ]
 #: The modes that this version has; the only place that says so.
-AVAILABLE_MODES: tuple[Mode, ...] = ("validate", "measure", "profile", "predict")
+AVAILABLE_MODES: tuple[Mode, ...] = ("validate", "measure", "profile", "predict", "deploy")
 
 
 class Spec(Part):
@@ -70,6 +72,8 @@ class Spec(Part):
     constraints: Constraints
     rank: Rank
     whatif: WhatIf
+    deploy: Deploy
+    leakage: Leakage
     gate: Gate
     report: Report
 

@@ -41,7 +41,14 @@ class Device(Tier):
 class Edge(Tier):
     """The edge server."""
 
-    endpoint: Literal["multiplexed"] = field("how the edge is asked for a tail")
+    endpoint: Literal["multiplexed", "per_cut"] = field(
+        "what the edge serves: every cut, from one model of ours; or one deployment, as mode=deploy lays it out"
+    )
+    deployment: str | None = field(
+        "folder of the mode=deploy run that per_cut runs; a relative one is meant from the project; null: none",
+        min_length=1,
+        default=None,
+    )
     system: str | None = field("name of its recording, e.g. ampere; null: none", min_length=1, default=None)
     runtime: Literal["tf_eager", "triton"] | None = field("which recording of the edge; null: none", default=None)
 

@@ -10,6 +10,10 @@ Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
     sizes     bytes of candidates' payloads                {keys}
     run       planned requests, one answer each (stream)   {requests}
     edge      hand a control verb on to the edge model     {verb, arguments}
+    deploy    load a deployment's half in place of a       {folder, threads, slowdown, edge_url, ...}
+              model, connect to the edge that serves it
+    classify  pictures through a candidate, over the link  {candidate, shape, pictures}
+              and offline
     describe  versions and what is loaded                  {}
     stop      end the process                              {}
 
@@ -19,6 +23,7 @@ TensorFlow is imported by `load`, never before. It runs nothing but these verbs.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import platform
@@ -27,6 +32,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -34,7 +40,7 @@ import grpc
 from harness.errors import HarnessError
 
 SERVICE = "scissionlite.Agent"
-UNARY = ("load", "prepare", "time", "sizes", "edge", "describe", "stop")
+UNARY = ("load", "prepare", "time", "sizes", "edge", "deploy", "classify", "describe", "stop")
 
 
 class Agent:
@@ -100,6 +106,34 @@ class Agent:
 
     def edge(self, arguments: dict[str, Any]) -> Any:
         return self._communicator.control(arguments["verb"], arguments["arguments"])
+
+    def deploy(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        from harness.offloader.communicator import Communicator
+        from harness.offloader.deployed import DeployedRuntime
+        from harness.offloader.endpoint import PerCutEndpoint
+        from harness.preprocessor import manifest
+        from harness.preprocessor.halves import load_half
+
+        folder, threads = Path(arguments["folder"]), arguments["threads"]
+        known = manifest.read(folder)
+        endpoint = PerCutEndpoint(known.triton_model, known.key)
+        self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
+        device = load_half(folder / manifest.DEVICE, known.tensors["input"].shape, threads=threads)
+        edge = load_half(folder / manifest.EDGE, known.tensors["payload"].shape, threads=threads)
+        self._runtime = DeployedRuntime(known, device, edge, self._communicator, arguments["slowdown"])
+        return {"candidate": known.candidate, "server": self._communicator.wait_ready(arguments["ready_timeout_s"])}
+
+    def classify(self, arguments: dict[str, Any]) -> Any:
+        import numpy as np
+
+        from harness.results.schema import Key
+
+        key = Key.parse(arguments["candidate"])
+        found = []
+        for encoded in arguments["pictures"]:
+            picture = np.frombuffer(base64.b64decode(encoded), dtype=np.uint8).reshape(arguments["shape"])
+            found.append(asdict(self._runtime.classify(key, picture[np.newaxis])))
+        return found
 
     def describe(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         versions = {"python": platform.python_version(), "grpc": grpc.__version__}

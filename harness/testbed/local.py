@@ -29,11 +29,11 @@ from netem.shaper import AppliedLink, apply
 
 T = TypeVar("T")
 
-_TRITON = Path("/tmp/triton")
+TRITON = Path("/tmp/triton")
 _SOCKET = Path("/tmp/agent.sock")
 _GRPC_PORT = 8001
 #: TensorFlow's import on a slow, cold disk; on the build machine it takes 10 s.
-_START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 180.0
 
 
 class LocalTestbed:
@@ -113,7 +113,7 @@ class LocalTestbed:
             edge_url=self.edge_url,
             edge={"model": model, "threads": spec.hardware.edge.threads},
             request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
-            ready_timeout_s=_START_TIMEOUT_S,
+            ready_timeout_s=START_TIMEOUT_S,
         )
         self.server = loaded["server"]
         return loaded
@@ -172,17 +172,21 @@ class LocalTestbed:
         return f"{self.sandbox.address('edge')}:{_GRPC_PORT}"
 
     def _start_edge(self) -> None:
-        command, environment = triton_server.lay_out(self.sandbox.path(_TRITON), seen_as=_TRITON)
-        self.trace = triton_server.Trace(self.sandbox.path(_TRITON))
+        command, environment = self._lay_out_edge()
+        self.trace = triton_server.Trace(self.sandbox.path(TRITON))
         command += [f"--grpc-address={self.sandbox.address('edge')}", f"--grpc-port={_GRPC_PORT}"]
         self._popen("edge", "triton", command, self.spec.hardware.edge.cpu, environment)
+
+    def _lay_out_edge(self) -> tuple[list[str], dict[str, str]]:
+        """Triton's folder; its command without addresses, and its environment."""
+        return triton_server.lay_out(self.sandbox.path(TRITON), seen_as=TRITON)
 
     def _start_agent(self) -> None:
         command = [sys.executable, "-m", "harness.testbed.agent", "--socket", str(_SOCKET)]
         self._popen("device", "agent", command, self.spec.hardware.device.cpu, {"PYTHONPATH": str(PROJECT)})
         self.agent = AgentClient(self.sandbox.path(_SOCKET), self.check_alive)
         self._stack.callback(self.agent.close)
-        self.agent.wait_ready(_START_TIMEOUT_S)
+        self.agent.wait_ready(START_TIMEOUT_S)
 
     def _popen(self, where: str, name: str, command: list[str], cpu: int, extra: dict[str, str]) -> None:
         log: IO[bytes] = self._stack.enter_context((self._logs / f"{name}.log").open("wb"))

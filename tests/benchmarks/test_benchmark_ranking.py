@@ -36,6 +36,7 @@ STRICT = Constraints.model_validate(
         "max_device_share": 0.95,
         "max_edge_share": 0.5,
         "max_device_memory_bytes": 2**30,
+        "max_leakage": None,
         "objective": {"latency": 0.7, "payload": 0.3},
     }
 )

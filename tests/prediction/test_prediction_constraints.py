@@ -30,6 +30,7 @@ NOTHING: dict[str, Any] = {
     "max_device_share": None,
     "max_edge_share": None,
     "max_device_memory_bytes": None,
+    "max_leakage": None,
     "objective": "latency",
 }
 FACTS = Facts(
@@ -37,6 +38,7 @@ FACTS = Facts(
     layers={"early": 10, "late": 60},
     head_peak_bytes={10: 5_000, 60: 8_000, 100: 8_000},
     systems={"device": ("tx2_gpu", "gpu_device-gpu_edge"), "edge": ("ampere",)},
+    leakage={(10, "maxpool"): 0.9, (10, "none"): 0.95, (60, "maxpool"): 0.4},
 )
 
 
@@ -92,6 +94,8 @@ def test_no_constraint_rules_nothing_out() -> None:
             {"max_device_memory_bytes": 5_000},
             {"device-only": [("max_device_memory_bytes", 3_000)], "late": [("max_device_memory_bytes", 3_000)]},
         ),
+        ({"max_leakage": 0.5}, {"edge-only": [("max_leakage", 0.5)], "early": [("max_leakage", 0.4)]}),
+        ({"max_leakage": 1.0}, {}),
         ({"tier": {"device": "tx2_gpu", "edge": "ampere"}}, {}),
         ({"tier": {"device": "gpu_device-gpu_edge", "edge": None}}, {}),
         (

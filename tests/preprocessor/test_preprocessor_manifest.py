@@ -162,3 +162,11 @@ def test_whatever_lies_there_the_answer_is_one_line(tmp_path_factory: pytest.Tem
     with pytest.raises(SpecError) as caught:
         manifest.load(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_server_compiled_that_ran_it_in_place_does_not_matter(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    cache = tmp_path / "triton" / "python" / "mobilenetv2_35_maxpool_float32" / "1" / "__pycache__"
+    cache.mkdir()
+    (cache / "model.cpython-311.pyc").write_bytes(b"compiled")
+    manifest.load(tmp_path)
