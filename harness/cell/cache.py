@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.cell import encodings
+from harness.cell import encodings, forcing
+from harness.cell.forcing import Record
 from harness.cell.journal import Journal
 from harness.dnn import zoo
 from harness.errors import SpecError
@@ -73,15 +76,39 @@ class ProfileCache:
             for tier, fingerprint in self.fingerprints.items()
         }
         self.calibration_path = folder / f"{name}-calibration-{_digest(self.calibration_fingerprint)}.json"
+        #: With `profile.force`: what was used though it was made on something else, by what it holds.
+        self.forced: dict[str, dict[str, Any]] = {}
 
     def kept(self) -> dict[str, TierProfile]:
         """The profiles that are there, by tier, each whatever its partner. Raises SpecError for a broken one."""
         found = {}
         for tier, path in self.paths.items():
-            if path.exists():
-                found[tier] = load_tier(path)
-                _require_same(path, found[tier].fingerprint, self.fingerprints[tier])
+            profile = self._read(tier, path, self.fingerprints[tier], load_tier)
+            if profile is not None:
+                found[tier] = profile
         return found
+
+    def _read(self, what: str, path: Path, expected: dict[str, Any], load: Callable[[Path], Record]) -> Record | None:
+        """A record of the folder; with `profile.force` the nearest one where there is none that fits."""
+        if path.exists():
+            record = load(path)
+            differing = forcing.differences(record.fingerprint, expected)
+            if differing and not self._spec.profile.force:
+                _refuse(path, differing)
+        else:
+            near = self._nearest(what, expected, load) if self._spec.profile.force else None
+            if near is None:
+                return None
+            path, record, differing = near
+        if differing:
+            self.forced[what] = {"file": path.name, "differs": differing}
+        return record
+
+    def _nearest(
+        self, what: str, expected: dict[str, Any], load: Callable[[Path], Record]
+    ) -> tuple[Path, Record, dict[str, list[Any]]] | None:
+        pattern = f"{self._spec.model.name}-{self._spec.profile.execution}-{what}-*.json"
+        return forcing.nearest(self._spec.profile_dir, pattern, expected, load)
 
     def tiers(self) -> tuple[TierProfile, TierProfile] | None:
         """The profiles of both tiers, or None where one is missing. Raises SpecError for a broken one."""
@@ -93,12 +120,7 @@ class ProfileCache:
 
     def calibration(self) -> Calibration | None:
         """The pair's calibration, or None where it is missing. Raises SpecError for a broken one."""
-        path = self.calibration_path
-        if not path.exists():
-            return None
-        calibration = load_calibration(path)
-        _require_same(path, calibration.fingerprint, self.calibration_fingerprint)
-        return calibration
+        return self._read("calibration", self.calibration_path, self.calibration_fingerprint, load_calibration)
 
     def journal(self, tier: str, *, anew: bool) -> Journal:
         """The finished rounds of a tier's profile in the making; none with `anew`."""
@@ -110,14 +132,22 @@ class ProfileCache:
     def profiles(self) -> Profiles | None:
         """Everything a forecast needs, or None where something is missing. Raises SpecError for a broken one."""
         if self._spec.profile.file is not None:
-            return import_profiles(
-                PROJECT / Path(self._spec.profile.file).expanduser(),
-                model=self._spec.model.name,
-                content=self.fingerprints["device"]["content"],
-                encodings=tuple(map(str, encodings.ranked(self._spec))),
-            )
+            return self._imported(PROJECT / Path(self._spec.profile.file).expanduser())
         tiers, calibration = self.tiers(), self.calibration()
-        return Profiles(*tiers, calibration) if tiers and calibration else None
+        return Profiles(*tiers, calibration, forced=dict(self.forced)) if tiers and calibration else None
+
+    def _imported(self, path: Path) -> Profiles:
+        content = self.fingerprints["device"]["content"]
+        profiles = import_profiles(
+            path,
+            model=self._spec.model.name,
+            content=None if self._spec.profile.force else content,
+            encodings=tuple(map(str, encodings.ranked(self._spec))),
+        )
+        made = profiles.device.fingerprint.get("content")
+        if made == content:
+            return profiles
+        return replace(profiles, forced={"file": {"file": path.name, "differs": {"content": [made, content]}}})
 
     def require(self) -> Profiles:
         """The same. Raises SpecError, saying how to get one, where something is missing."""
@@ -126,10 +156,22 @@ class ProfileCache:
             spec = self._spec
             raise SpecError(
                 f"mode=predict needs a profile of {spec.model.name} on hardware={spec.hardware.name}, and "
-                f"{_shown(spec.profile_dir)} has none for this host, these versions and settings; make one with: "
+                f"{_shown(spec.profile_dir)} has none for this host, these versions and settings"
+                f"{self._what_differs()}; make one with: "
                 f"python run.py mode=profile model={spec.model.name} hardware={spec.hardware.name}"
             )
         return profiles
+
+    def _what_differs(self) -> str:
+        """What the nearest profile was made on, where the folder has one."""
+        for tier, path in self.paths.items():
+            near = None if path.exists() else self._nearest(tier, self.fingerprints[tier], load_tier)
+            if near is not None:
+                return (
+                    f" (the nearest, {near[0].name}, was made on {forcing.told(near[2])}; "
+                    "profile.force=true uses it all the same)"
+                )
+        return ""
 
     def files(self) -> dict[str, str]:
         """Names and SHA-256 of the files in use."""
@@ -160,15 +202,13 @@ def _check_files(spec: Spec) -> None:
         raise SpecError(f"profile.export={spec.profile.export} is a folder; allowed: the name of a file")
 
 
-def _require_same(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Raise SpecError where a file says that it is valid for something else than its name says."""
-    differing = [key for key in expected if found.get(key) != expected[key]]
-    if differing:
-        key = differing[0]
-        raise SpecError(
-            f"the profile {path.name} cannot be used: it belongs to {key} {found.get(key)!r}, not {expected[key]!r}; "
-            "delete it or run mode=profile profile.refresh=true"
-        )
+def _refuse(path: Path, differing: dict[str, list[Any]]) -> None:
+    """Raise SpecError: a file says that it is valid for something else than its name says."""
+    key, (made, wanted) = next(iter(differing.items()))
+    raise SpecError(
+        f"the profile {path.name} cannot be used: it belongs to {key} {made!r}, not {wanted!r}; "
+        "delete it, run mode=profile profile.refresh=true, or use it all the same with profile.force=true"
+    )
 
 
 def _digest(fingerprint: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from harness.prediction.circumstances import Circumstances, predict
 from harness.prediction.predictors import Evidence, Model
 from harness.prediction.predictors.paper import equations
 from harness.prediction.profile import ModelFeatures, TierProfile
+from harness.prediction.recording import rows_of
 from harness.results.schema import Key, Row
 from harness.spec import Spec
 from harness.transfer.encoding import Encoding
@@ -36,6 +37,8 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circ
         encodings=encodings.ranked(spec),
         min_split=spec.constraints.min_split,
     )
+    if evidence.profiles is not None and evidence.profiles.recordings:
+        rows = rows_of(rows, evidence.profiles.recordings)
     if evidence.profiles is not None:
         _fill_paper(rows, evidence, link, spec)
     if circumstances is not None:
@@ -46,11 +49,26 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circ
 
 def facts(spec: Spec, model: TierProfile | ModelFeatures) -> constraints.Facts:
     """What the user's constraints need to know; both tiers of a local cell are this host."""
+    if spec.hardware.kind == "recorded":
+        return recorded_facts(spec, model)
     host = str(model.fingerprint.get("host", "")) if isinstance(model, TierProfile) else ""
     names = tuple(filter(None, (spec.hardware.name, host.split(",")[0], host)))
     return constraints.model_facts(
         model, systems={"device": names, "edge": names}, leakage=revealed.by_candidate(spec, model)
     )
+
+
+def recorded_facts(spec: Spec, model: TierProfile | ModelFeatures) -> constraints.Facts:
+    """Of a replayed tier nobody recorded the memory."""
+    layers = {cut.layer: cut.index for cut in model.cuts if cut.layer}
+    return constraints.Facts(model.last, layers, systems=recorded_systems(spec))
+
+
+def recorded_systems(spec: Spec) -> dict[str, tuple[str, ...]]:
+    """The names that the tiers of recorded hardware go by."""
+    hardware = spec.hardware
+    systems = (("device", hardware.device.system), ("edge", hardware.edge.system))
+    return {tier: tuple(filter(None, (system, hardware.name))) for tier, system in systems}
 
 
 def _fill_paper(rows: Sequence[Row], evidence: Evidence, link: LinkSpec, spec: Spec) -> None:

@@ -65,22 +65,25 @@ class CellRunner:
     def profiles(self) -> Profiles:
         """From the cache where it has them; what is missing is measured and kept."""
         spec = self._spec
-        tiers = self._tiers()
+        found = self._tiers(("device", "edge"))
+        tiers = found["device"], found["edge"]
         calibration = None if spec.profile.refresh else self._cache.calibration()
         if calibration is None:
             calibration = self._calibration(tiers[0])
             self._cache.keep(calibration)
             self._warn(calibration.flags, "the anchors")
-        profiles = Profiles(*tiers, calibration)
+        profiles = Profiles(*tiers, calibration, forced=dict(self._cache.forced))
         keep_features(spec, self._loaded)
         self._cache.export(profiles)
         return profiles
 
-    def _tiers(self) -> tuple[TierProfile, TierProfile]:
-        """Both tiers' profiles; only a tier that the cache lacks is profiled."""
+    def _tiers(self, wanted: Sequence[str]) -> dict[str, TierProfile]:
+        """Profiles of these tiers; only one that the cache lacks is made."""
         spec = self._spec
         kept = {} if spec.profile.refresh else self._cache.kept()
-        missing = {tier: own for tier, own in self._cache.fingerprints.items() if tier not in kept}
+        missing = {tier: self._cache.fingerprints[tier] for tier in wanted if tier not in kept}
+        if not missing:
+            return kept
         journals = {tier: self._cache.journal(tier, anew=spec.profile.refresh) for tier in missing}
         kept_rounds = sum(journal.finished for journal in journals.values())
         if kept_rounds:
@@ -104,8 +107,7 @@ class CellRunner:
             self._cache.keep(profile)
             journals[tier].remove()
             self._warn(profile.flags, f"the profile of the {tier}")
-        profiles = kept | made
-        return profiles["device"], profiles["edge"]
+        return kept | made
 
     def _warn(self, flags: Sequence[Flag], what: str) -> None:
         line = warning(flags, what)

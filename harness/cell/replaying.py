@@ -33,6 +33,9 @@ from harness.results.schema import Key
 from harness.spec import PROJECT, Spec
 from harness.transfer.encoding import Encoding
 
+#: The `system` of a tier that a file of `profile.export` holds.
+EXPORTED = "exported"
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -112,7 +115,17 @@ def read(spec: Spec) -> Replay:
 
 
 def _of_file(spec: Spec, path: Path) -> Replay:
-    """Profiles of ours that another host exported: what that host takes, replayed here."""
+    """Profiles of ours that another host exported: what that host takes, replayed here.
+
+    Raises:
+        SpecError: the hardware names other recordings; or the file is none, or of another model.
+    """
+    named = [system for system in spec.hardware.replayed.values() if system != EXPORTED]
+    if named:
+        raise SpecError(
+            f"hardware.profiles={spec.hardware.profiles} is a file, and hardware={spec.hardware.name} names the "
+            f"recording {named[0]}, which is in a folder; allowed: the folder, or hardware=replay with this file"
+        )
     profiles = import_profiles(
         path,
         model=spec.model.name,

@@ -77,7 +77,7 @@ class DeviceRuntime:
         pace = Pace(self._factor if request["paced"] else 1.0)
         kind, name = str(request["kind"]), str(request["name"])
         if kind == "echo":
-            return self._echo(request, int(name))
+            return echo(self._communicator, request, int(name))
         return self._candidate(request, Key.parse(name), pace, send=kind != "anchor")
 
     def prepare(self, works: list[Work], execution: str) -> None:
@@ -95,13 +95,13 @@ class DeviceRuntime:
             gap_ms=gap_ms,
         )
 
-    def classify(self, key: Key, picture: NDArray[Any]) -> Answer:
-        """A picture, uint8 [1, height, width, 3], through a candidate, over the link and offline."""
-        return classify(self.tier, self._communicator, self._endpoint, key, picture)
-
     def payload_bytes(self, keys: list[Key]) -> dict[str, int]:
         """By candidate, the bytes of the payload that its default request sends."""
         return {str(key): len(codec.resident_payload(self.tier, key)) for key in keys}
+
+    def classify(self, key: Key, picture: NDArray[Any]) -> Answer:
+        """A picture, uint8 [1, height, width, 3], through a candidate, over the link and offline."""
+        return classify(self.tier, self._communicator, self._endpoint, key, picture)
 
     # -- requests ---------------------------------------------------------------------------------------
 
@@ -130,23 +130,27 @@ class DeviceRuntime:
         if not send:
             parameters = self._endpoint.parameters(key) | {"verb": "anchor"}
             message = self._communicator.encode(b"\0", parameters, request["request_id"])
-        reply = self._send(request, message)
+        reply = call_edge(self._communicator, request, message)
         marks = (started_ns, head_ns, shrunk_ns, handed_ns)
         return observation(request, marks, reply, reply.output)
 
-    def _echo(self, request: Mapping[str, Any], payload_bytes: int) -> Observation:
-        payload = bytes(payload_bytes)
-        started_ns = time.monotonic_ns()
-        message = self._communicator.encode(payload, {"verb": "echo"}, request["request_id"])
-        handed_ns = time.monotonic_ns()
-        reply = self._send(request, message)
-        marks = (started_ns, started_ns, started_ns, handed_ns)
-        return observation(request, marks, reply, reply.output)
 
-    def _send(self, request: Mapping[str, Any], message: bytes) -> Reply:
-        if request["connection"] == "new":
-            return self._communicator.send_anew(message)
-        return self._communicator.send(message)
+def echo(communicator: Communicator, request: Mapping[str, Any], payload_bytes: int) -> Observation:
+    """A planned request of so many bytes and without compute."""
+    payload = bytes(payload_bytes)
+    started_ns = time.monotonic_ns()
+    message = communicator.encode(payload, {"verb": "echo"}, request["request_id"])
+    handed_ns = time.monotonic_ns()
+    reply = call_edge(communicator, request, message)
+    marks = (started_ns, started_ns, started_ns, handed_ns)
+    return observation(request, marks, reply, reply.output)
+
+
+def call_edge(communicator: Communicator, request: Mapping[str, Any], message: bytes) -> Reply:
+    """Hand a planned request's message over, on the connection that the plan asks for."""
+    if request["connection"] == "new":
+        return communicator.send_anew(message)
+    return communicator.send(message)
 
 
 def device_call(tier: Tier, work: Work, communicator: Communicator, execution: str) -> Callable[[], list[int]]:

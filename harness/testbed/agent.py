@@ -4,7 +4,8 @@
 
 Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
 
-    load      build the model, connect to the edge         {model, threads, slowdown, edge_url, edge, ...}
+    load      build the model (with `recording`: wait in   {model, threads, slowdown, recording, edge_url, edge, ...}
+              its place), connect to the edge
     prepare   compile pieces of work                       {works, execution}
     time      one timed round over pieces of work          {works, execution, seed, gap_ms}
     sizes     bytes of candidates' payloads                {keys}
@@ -17,7 +18,7 @@ Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
     describe  versions and what is loaded                  {}
     stop      end the process                              {}
 
-TensorFlow is imported by `load`, never before. It runs nothing but these verbs.
+TensorFlow is imported by `load`, never before, and by no replayed device. It runs nothing but these verbs.
 """
 
 from __future__ import annotations
@@ -54,18 +55,26 @@ class Agent:
     def load(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.dnn.zoo import ModelSpec
         from harness.offloader.communicator import Communicator
-        from harness.offloader.device import DeviceRuntime
         from harness.offloader.endpoint import MultiplexedEndpoint
-        from harness.profiling.tier import Tier
 
         model = arguments["model"]
         spec = ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()})
         endpoint = MultiplexedEndpoint()
-        self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
+        if arguments["edge_url"] is not None:
+            self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
         with futures.ThreadPoolExecutor(max_workers=1) as pool:  # the edge loads its model meanwhile
             edge = pool.submit(self._load_edge, arguments["edge"], arguments["ready_timeout_s"])
-            tier = Tier(spec, threads=arguments["threads"])
-            server = edge.result()
+            if arguments.get("recording") is not None:
+                described = self._load_recording(arguments["recording"], spec, endpoint)
+            else:
+                described = self._load_model(spec, endpoint, arguments)
+            return {**described, "server": edge.result()}
+
+    def _load_model(self, spec: Any, endpoint: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+        from harness.offloader.device import DeviceRuntime
+        from harness.profiling.tier import Tier
+
+        tier = Tier(spec, threads=arguments["threads"])
         self._runtime = DeviceRuntime(tier, self._communicator, endpoint, arguments["slowdown"])
         return {
             "cuts": [asdict(cut) for cut in tier.cuts],
@@ -73,10 +82,19 @@ class Agent:
             "input_shape": list(spec.input_shape),
             "pictures": self._picture_bytes(tier),
             "features": tier.graph_features(),
-            "server": server,
         }
 
+    def _load_recording(self, record: dict[str, Any], spec: Any, endpoint: Any) -> dict[str, Any]:
+        """A device that waits instead of computing; of the model it knows no more than the recording does."""
+        from harness.offloader.replay import Plan
+        from harness.offloader.replayed_device import ReplayedDevice
+
+        self._runtime = ReplayedDevice(Plan(record), spec, self._communicator, endpoint)
+        return {"last": record["last"], "input_shape": list(spec.input_shape)}
+
     def _load_edge(self, arguments: dict[str, Any], ready_timeout_s: float) -> dict[str, str]:
+        if self._communicator is None:
+            return {}
         server: dict[str, str] = self._communicator.wait_ready(ready_timeout_s)
         self._communicator.control("load", arguments)
         return server

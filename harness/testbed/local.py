@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -92,15 +92,21 @@ class LocalTestbed:
             # The device waits while its payload travels, so its core is the idle one.
             lambda: apply(self.sandbox, self.plain, relay_cpu=hardware.device.cpu, backend=backend)
         )
-        self._start_edge()
+        self.trace = triton_server.Trace(self.sandbox.path(TRITON))
+        if hardware.has_edge:
+            self._start_edge()
         self._start_agent()
         self._asleep_because = self._stack.enter_context(host.awake())
         # The edge's core is idle while the device computes, which is when this process reads, writes and draws.
         self._pin_notes = self._stack.enter_context(_pinned(hardware.edge.cpu))
 
-    def load(self) -> dict[str, Any]:
-        """Build the model on both tiers and connect them; what the agent says of the model."""
-        spec = self.spec
+    def load(self, recordings: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+        """Build the model on both tiers and connect them; what the agent says of the model.
+
+        Args:
+            recordings: by tier that is to wait instead of computing, what it replays (`Recording.plan`).
+        """
+        spec, replayed = self.spec, recordings or {}
         model = {
             **spec.model.model_dump(include={"name", "architecture", "input_shape", "preprocessing", "weights"}),
             "seed": spec.seed,
@@ -110,8 +116,13 @@ class LocalTestbed:
             model=model,
             threads=spec.hardware.device.threads,
             slowdown=spec.hardware.device.slowdown,
-            edge_url=self.edge_url,
-            edge={"model": model, "threads": spec.hardware.edge.threads},
+            recording=replayed.get("device"),
+            edge_url=self.edge_url if spec.hardware.has_edge else None,
+            edge={
+                "model": model,
+                "threads": spec.hardware.edge.threads,
+                **({"recording": replayed["edge"]} if "edge" in replayed else {}),
+            },
             request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
             ready_timeout_s=START_TIMEOUT_S,
         )
@@ -173,7 +184,6 @@ class LocalTestbed:
 
     def _start_edge(self) -> None:
         command, environment = self._lay_out_edge()
-        self.trace = triton_server.Trace(self.sandbox.path(TRITON))
         command += [f"--grpc-address={self.sandbox.address('edge')}", f"--grpc-port={_GRPC_PORT}"]
         self._popen("edge", "triton", command, self.spec.hardware.edge.cpu, environment)
 

@@ -188,6 +188,16 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, arguments: list[str], parts:
     assert [part for part in parts if part not in line] == []
 
 
+def test_a_file_is_for_hardware_that_names_no_recording(tmp_path: Path) -> None:
+    file = tmp_path / "exported.json"
+    file.write_text("{}")
+    line = refusal("mode=validate", "hardware=gpu_device-gpu_edge", f"hardware.profiles={file}")
+    assert "names the recording tx2_gpu" in line
+    assert "hardware=replay" in line
+    line = refusal("mode=validate", "hardware=replay", f"hardware.profiles={file}")
+    assert "exported.json cannot be used" in line
+
+
 def test_a_damaged_recording_is_exit_code_2_and_nothing_is_made(tmp_path: Path) -> None:
     arguments = toy(tmp_path)
     path = toy_tier(tmp_path / "toys" / "edge-ampere.dat")
