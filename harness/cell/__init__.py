@@ -14,6 +14,8 @@ from harness.results.records import CellWriter
 from harness.spec import Spec
 
 if TYPE_CHECKING:
+    from harness.cell.measuring import CellRunner
+    from harness.cell.replaying import Replay
     from harness.report.progress import Steps
     from harness.testbed.local import LocalTestbed
     from netem.probe import LinkReport
@@ -33,7 +35,7 @@ def run(spec: Spec, folder: Path) -> str | None:
     if spec.hardware.edge.endpoint == "per_cut" and spec.mode == "measure":
         _measure_deployed(spec, folder)
         return None
-    if spec.hardware.kind == "recorded":
+    if spec.hardware.kind == "recorded" and spec.mode == "predict":
         from harness.cell import recorded
 
         recorded.predict(spec, folder)
@@ -132,16 +134,16 @@ def _reveal(spec: Spec, folder: Path) -> None:
 def _measure(spec: Spec, folder: Path) -> str | None:
     """Forecast, measure, compare. What fails half-way leaves the forecast and the samples so far."""
     from harness.cell import outcome
-    from harness.cell.measuring import CellRunner
     from harness.report.progress import Steps
     from harness.testbed import host
     from harness.testbed.local import LocalTestbed
 
     with CellWriter(folder) as writer:
+        replay, described = _recordings(spec)
         with Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
-            loaded = _load(bed, steps)
+            loaded = described | _load(bed, steps, replay)
             probed, environment = _probe(bed, steps, writer)
-            runner = CellRunner(spec, bed, loaded, steps)
+            runner = _runner(spec, bed, loaded, steps, replay)
             profiles = runner.profiles()
             rows = forecast(spec, gather(spec, profiles), bed.link, circumstances_of(spec))
             writer.splits(rows)  # written down before anything is measured
@@ -163,9 +165,28 @@ def _measure(spec: Spec, folder: Path) -> str | None:
     return verdict
 
 
-def _load(bed: LocalTestbed, steps: Steps) -> dict[str, Any]:
+def _recordings(spec: Spec) -> tuple[Replay | None, dict[str, Any]]:
+    """What is replayed, and what must be known of the model for it; nothing where both tiers compute."""
+    if not spec.hardware.replayed:
+        return None, {}
+    from harness.cell.replaying import prepared
+
+    return prepared(spec)
+
+
+def _runner(spec: Spec, bed: LocalTestbed, loaded: dict[str, Any], steps: Steps, replay: Replay | None) -> CellRunner:
+    from harness.cell.measuring import CellRunner
+
+    if replay is None:
+        return CellRunner(spec, bed, loaded, steps)
+    from harness.cell.replay_runner import ReplayRunner
+
+    return ReplayRunner(spec, bed, loaded, steps, replay)
+
+
+def _load(bed: LocalTestbed, steps: Steps, replay: Replay | None = None) -> dict[str, Any]:
     steps("loading the model on both tiers", 0.0)
-    loaded = bed.load()
+    loaded = bed.load(replay.plans(bed.spec.hardware.device.slowdown) if replay else None)
     steps("loading the model on both tiers", 1.0)
     return loaded
 

@@ -24,6 +24,10 @@ class Model(Part):
     landmarks: Cuts = field("cuts that are always measured: Keras indices of the last device layer")
 
 
+#: A `system` that is no recording: the tier of a recorded pair that runs on this host.
+THIS_HOST = "local"
+
+
 class Tier(Part):
     """Where one tier computes."""
 
@@ -35,7 +39,11 @@ class Device(Tier):
     """The IIoT device."""
 
     slowdown: float = field("times slower than the host or the recording; above 1 the agent waits", ge=1, le=1000)
-    system: str | None = field("name of its recording, e.g. tx2_gpu; null: not recorded", min_length=1, default=None)
+    system: str | None = field(
+        "name of its recording, e.g. tx2_gpu; local: computed on this host; null: not recorded",
+        min_length=1,
+        default=None,
+    )
 
 
 class Edge(Tier):
@@ -49,7 +57,9 @@ class Edge(Tier):
         min_length=1,
         default=None,
     )
-    system: str | None = field("name of its recording, e.g. ampere; null: none", min_length=1, default=None)
+    system: str | None = field(
+        "name of its recording, e.g. ampere; local: computed on this host; null: none", min_length=1, default=None
+    )
     runtime: Literal["tf_eager", "triton"] | None = field("which recording of the edge; null: none", default=None)
 
 
@@ -59,7 +69,10 @@ class Hardware(Part):
     name: str = field("name of the pair", min_length=1)
     kind: Literal["local", "recorded"] = field("where the tiers live: on this host, or in profiles recorded elsewhere")
     profiles: str | None = field(
-        "folder of recorded profiles; a relative one is meant from the project; null: none", min_length=1, default=None
+        "folder of recorded profiles, or a file that profile.export wrote; a relative one is meant from the project; "
+        "null: none",
+        min_length=1,
+        default=None,
     )
     device: Device
     edge: Edge
@@ -80,6 +93,28 @@ class Hardware(Part):
         if info.data.get("kind") == "recorded" and device.system is None:
             raise ValueError("a recorded device needs hardware.device.system; allowed: the name of its recording")
         return device
+
+    @field_validator("edge")
+    @classmethod
+    def _replayable(cls, edge: Edge, info: ValidationInfo) -> Edge:
+        device = info.data.get("device")
+        systems = (device.system if device is not None else None, edge.system)
+        if info.data.get("kind") == "recorded" and systems in ((THIS_HOST, THIS_HOST), (THIS_HOST, None)):
+            raise ValueError("no tier of this pair is recorded; allowed: a recording on one of them, or hardware=local")
+        return edge
+
+    @property
+    def replayed(self) -> dict[str, str]:
+        """By tier that waits for recorded times instead of computing, the name of its recording."""
+        if self.kind != "recorded":
+            return {}
+        systems = {"device": self.device.system, "edge": self.edge.system}
+        return {tier: name for tier, name in systems.items() if name is not None and name != THIS_HOST}
+
+    @property
+    def has_edge(self) -> bool:
+        """Whether there is anything to cut for: some of the paper's configurations are a device alone."""
+        return self.kind == "local" or self.edge.system is not None
 
     @property
     def emulated(self) -> bool:
@@ -173,6 +208,9 @@ class Profile(Part):
     anchors: int = field("cuts at which whole heads and tails are timed", ge=1, le=100)
     dir: str = field("folder of the cached profiles; a relative one is meant from the project", min_length=1)
     refresh: bool = field("true: profile again even if the cache has it")
+    force: bool = field(
+        "true: use the nearest profile though it was made on something else; the summary says what", default=False
+    )
     export: str | None = field("file that the profiles in use are also written to; null: none", min_length=1)
     file: str | None = field(
         "exported file that mode=predict uses instead of the cache, of any host; null: none", min_length=1
