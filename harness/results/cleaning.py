@@ -73,7 +73,8 @@ def _is_sweep(folder: Path) -> bool:
     """Nothing in it but cells and what is made of them: a folder that somebody keeps notes in is not removed whole."""
     found = [path for path in folder.iterdir() if path.name != ".hydra"]
     cells = [path for path in found if path.is_dir() and _is_cell(path)]
-    return bool(cells) and all(path in cells or path.name in _OF_A_SWEEP for path in found)
+    theirs = [path for path in found if path.name in _OF_A_SWEEP]
+    return bool(cells and theirs) and len(cells) + len(theirs) == len(found)
 
 
 def _versioned(path: Path) -> bool:

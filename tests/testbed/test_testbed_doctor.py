@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,8 @@ def test_everything_is_looked_at_and_nothing_is_changed() -> None:
     assert os.sched_getaffinity(0) == allowed
 
 
-def test_another_measuring_run_is_named() -> None:
+def test_another_measuring_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(lock.FOLDER_VARIABLE, str(tmp_path))
     with lock.measuring():
         finding = doctor._another_run()
     assert finding.state == "note"
