@@ -12,8 +12,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from harness import app
-from harness.errors import SpecError
+from harness import app, chores
+from harness.errors import HarnessError
 from harness.spec import Spec
 
 
@@ -25,10 +25,13 @@ class Experiment(Callback):  # type: ignore[misc]
         self._sweep: Path | None = None
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a wrong spec before the folder of the run is made."""
+        """Refuse a wrong spec, and do what needs no cell, before the folder of the run is made."""
         try:
-            app.check(Spec.from_config(config))
-        except SpecError as error:
+            spec = Spec.from_config(config)
+            if chores.asked([spec]):
+                raise SystemExit(chores.run([spec], Path(config.hydra.run.dir)))
+            app.check(spec)
+        except HarnessError as error:
             raise SystemExit(app.complain(error)) from None
 
     def on_run_end(self, **_: Any) -> None:
@@ -36,15 +39,17 @@ class Experiment(Callback):  # type: ignore[misc]
         raise SystemExit(app.combine(self._codes))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a sweep, one wrong cell in it being enough, before its folder is made."""
+        """Refuse a sweep, one wrong cell in it being enough, or plan it, before its folder is made."""
         from harness.spec.composition import check_sweep  # a single run does without it
 
         try:
-            count = check_sweep(config, app.check)
-        except SpecError as error:
+            specs = check_sweep(config, lambda spec: None if spec.mode in chores.MODES else app.check(spec))
+            if chores.asked(specs):
+                raise SystemExit(chores.run(specs, Path(config.hydra.sweep.dir)))
+        except HarnessError as error:
             raise SystemExit(app.complain(error)) from None
         self._sweep = Path(config.hydra.sweep.dir)
-        print(f"sweep of {count} cells in {self._sweep}", flush=True)
+        print(f"sweep of {len(specs)} cells in {self._sweep}", flush=True)
 
     def on_job_end(self, job_return: Any, **_: Any) -> None:
         """Note the code of a cell; an interrupt ends the whole sweep, which is gathered all the same."""

@@ -42,8 +42,11 @@ def aggregate(folder: Path) -> dict[str, Any]:
     Returns the summary: `cells`, each with its status and headline figures, the overall `verdict` and
     `exit_code`. A cell that failed or cannot be read is there with its reason; nothing here raises for it.
     """
-    folder = Path(folder)
-    cells = find_cells(folder)
+    return write_sweep(find_cells(Path(folder)), Path(folder))
+
+
+def write_sweep(cells: list[Cell], folder: Path) -> dict[str, Any]:
+    """The same of given cells, whose names are their paths from `folder`."""
     summary = {
         "verdict": overall_verdict(cells),
         "exit_code": overall_exit_code(cells),

@@ -50,6 +50,11 @@ def find_cells(folder: Path) -> list[Cell]:
     return [read_cell(path, str(path.relative_to(folder))) for path in sorted(marked, key=_natural)]
 
 
+def is_cell(folder: Path) -> bool:
+    """Whether a folder is a job's own, and not one of jobs."""
+    return any((Path(folder) / mark).exists() for mark in (STATUS, "spec.yaml"))
+
+
 def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", str(path))]
 

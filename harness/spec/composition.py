@@ -50,8 +50,8 @@ def check_flags(arguments: Sequence[str]) -> None:
         )
 
 
-def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> int:
-    """Composes and checks every cell of a sweep, and returns how many there are. Nothing is started.
+def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> list[Spec]:
+    """Composes and checks every cell of a sweep, and returns them in their order. Nothing is started.
 
     Args:
         config: Hydra's own, with the overrides as typed in `hydra.overrides.task`.
@@ -67,11 +67,12 @@ def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> int:
     try:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(fixed + list(config.hydra.overrides.task))
         cells = BasicSweeper.split_arguments(parsed, None)[0]
-        for overrides in cells:
-            check(Spec.from_config(loader.load_sweep_config(config, list(overrides))))
+        specs = [Spec.from_config(loader.load_sweep_config(config, list(overrides))) for overrides in cells]
+        for spec in specs:
+            check(spec)
     except COMPOSITION_ERRORS as error:
         raise SpecError(explain_hydra(error)) from None
-    return len(cells)
+    return specs
 
 
 def explain_hydra(error: Exception) -> str:
