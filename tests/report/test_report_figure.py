@@ -29,6 +29,30 @@ def test_the_files_are_written_and_say_what_they_show(tmp_path: Path) -> None:
     assert all(label in text for label in style.TERM_LABELS.values())
 
 
+def test_an_encoding_of_the_cell_s_own_has_a_line_and_what_was_measured_most_has_the_bars(tmp_path: Path) -> None:
+    own = [
+        Row(
+            Key("split", split, "bottleneck:ratio=8", "uint8+zlib!random"),
+            predicted_ms=5.0,
+            measured_ms=6.0,
+            measured_terms={"device": 4.0, "edge_tl": 2.0},
+        )
+        for split in (1, 4)
+    ]
+    plain = [Row(Key("split", 1), predicted_ms=9.0), Row(Key("split", 1, "maxpool"), predicted_ms=7.0, measured_ms=7.5)]
+    (path,) = cuts_figure([*own, *plain], {}, "t", tmp_path, ["svg"])
+    text = words(path)
+    name = "bottleneck:ratio=8/uint8+zlib!random"
+    for label in (
+        f"{name}, predicted",
+        f"{name}, measured",
+        f"{name}, best: 1",
+        "ScissionTL (maxpool), measured",
+        "EdgeTL",
+    ):
+        assert label in text, label
+
+
 def test_the_same_rows_give_the_same_svg(tmp_path: Path) -> None:
     cell = make_cell()
     drawn = []
