@@ -199,3 +199,11 @@ def test_the_facts_of_a_profile() -> None:
     assert facts.layers["layer_2"] == profile.cuts[2].index
     assert list(facts.head_peak_bytes.values()) == [*peaks, 400]  # the whole model needs what its longest head does
     assert set(model_facts(profile, systems={}).head_peak_bytes) == {*(cut.index for cut in profile.cuts), profile.last}
+
+
+def test_a_limit_on_what_nobody_measured_is_refused_and_says_how_to_measure_it() -> None:
+    with pytest.raises(SpecError, match=r"max_leakage=0\.5.*mode=profile leakage\.enabled=true") as caught:
+        judge(ROWS, constraints(max_leakage=0.5), Facts(last=100))
+    assert "\n" not in str(caught.value)
+    ((breach,),) = judge([EARLY], constraints(max_leakage=0.5), FACTS)
+    assert breach.text == "leakage 0.9 > constraints.max_leakage 0.5"
