@@ -58,6 +58,11 @@ RECORDS = (
     "whatif.svg",
     "whatif.png",
     "whatif.pdf",
+    "accuracy.json",
+    "accuracy.csv",
+    "history.csv",
+    "predictions.npz",
+    "tl_model.keras",
 )
 
 Runner = Callable[[Spec, Path], str | None]

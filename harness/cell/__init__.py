@@ -27,6 +27,11 @@ def run(spec: Spec, folder: Path) -> str | None:
     Raises:
         HarnessError: of the kind that says what failed; what was measured until then is on disk.
     """
+    if spec.mode == "train":
+        from harness.cell import training
+
+        training.run(spec, folder)
+        return None
     if spec.mode == "deploy":
         from harness.cell import deploying
 
@@ -57,6 +62,11 @@ def check(spec: Spec) -> None:
     from harness.testbed.link import link_spec
 
     link_spec(spec)
+    if spec.mode == "train":
+        from harness.cell import training
+
+        training.check(spec)
+        return
     if spec.mode == "deploy":
         from harness.cell import deploying
 

@@ -26,6 +26,7 @@ PREPROCESSING = ("tf", "torch", "caffe")
 TORCH_MEAN = (0.485, 0.456, 0.406)
 TORCH_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)
+IMAGENET_CLASSES = 1000
 #: What `load_weights` of Keras reads; all of them hold arrays only, no code is ever deserialised.
 WEIGHT_SUFFIXES = (".weights.h5", ".h5", ".keras")
 #: Counts up whenever the same seed would give other random weights.
@@ -43,6 +44,7 @@ class ModelSpec:
     weights        None (random, from `seed`), "imagenet", or a file as `load_weights` reads it
     seed           of random weights; without meaning for the others
     landmarks      cuts that are always measured, as Keras layer indices
+    classes        of the scores
     """
 
     name: str
@@ -52,6 +54,7 @@ class ModelSpec:
     weights: str | None = None
     seed: int = 0
     landmarks: tuple[int, ...] = ()
+    classes: int = IMAGENET_CLASSES
 
 
 def from_config(mapping: Mapping[str, Any]) -> ModelSpec:
@@ -82,7 +85,10 @@ def from_config(mapping: Mapping[str, Any]) -> ModelSpec:
     seed = mapping.get("seed", 0)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise SpecError(f"seed: got {seed!r}; allowed: an integer from 0 to 4294967295")
-    return ModelSpec(str(mapping["name"]), str(mapping["architecture"]), shape, mode, weights, seed, landmarks)
+    classes = mapping.get("classes") or IMAGENET_CLASSES
+    if not isinstance(classes, int) or classes < 2:
+        raise SpecError(f"model.classes: got {classes!r}; allowed: an integer from 2, or null for ImageNet's 1000")
+    return ModelSpec(str(mapping["name"]), str(mapping["architecture"]), shape, mode, weights, seed, landmarks, classes)
 
 
 def content_key(spec: ModelSpec) -> str:
@@ -95,6 +101,8 @@ def content_key(spec: ModelSpec) -> str:
         SpecError: `spec.weights` is a file that does not exist or has another suffix.
     """
     content: dict[str, Any] = {"architecture": spec.architecture, "input_shape": list(spec.input_shape)}
+    if spec.classes != IMAGENET_CLASSES:  # left out, as before there was a choice: profiles keep their names
+        content["classes"] = spec.classes
     if spec.weights is None:
         kind = f"random{spec.seed}"
         content["weights"] = [kind, RANDOM_WEIGHTS_VERSION]
@@ -148,7 +156,7 @@ def preprocess(spec: ModelSpec, images: NDArray[np.uint8]) -> NDArray[np.float32
 
 
 def build(spec: ModelSpec) -> Any:
-    """The Keras model: float32 [batch, height, width, channels] to softmax scores [batch, 1000].
+    """The Keras model: float32 [batch, height, width, channels] to softmax scores [batch, classes].
 
     Random weights depend on `spec.seed` alone, not on the process; drawing them seeds the random generators
     of Python, NumPy and TensorFlow. Files are read as plain arrays into the architecture, so no code stored
@@ -169,7 +177,11 @@ def build(spec: ModelSpec) -> Any:
     file = None if spec.weights in (None, "imagenet") else weights_file(str(spec.weights))
     keras.utils.set_random_seed(spec.seed)
     try:
-        model = constructor(input_shape=spec.input_shape, weights="imagenet" if spec.weights == "imagenet" else None)
+        model = constructor(
+            input_shape=spec.input_shape,
+            weights="imagenet" if spec.weights == "imagenet" else None,
+            classes=spec.classes,
+        )
     except Exception as error:
         raise _construction_error(spec, error) from error
     if file is not None:
@@ -188,7 +200,7 @@ def _load(model: Any, file: Path, spec: ModelSpec) -> None:
     except Exception as error:  # Keras and h5py raise many types for a file that does not fit
         raise SpecError(
             f"model.weights: {str(file)!r} does not fit {spec.architecture} ({_first_line(error)}); "
-            "give weights saved from that architecture with 1000 classes"
+            f"give weights saved from that architecture with {spec.classes} classes"
         ) from error
 
 

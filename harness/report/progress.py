@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 _REDRAW_S = 0.5
 #: Steps of a share that a plain log shows.
 _PLAIN_STEP = 0.25
+#: What takes longer also has the time left in a plain log.
+_LONG_S = 60.0
 
 
 class Steps:
@@ -36,6 +38,7 @@ class Steps:
         self._name = ""
         self._shown = 0.0
         self._drawn = 0.0
+        self._begun = (0.0, 0.0)  # when the step was first told of, and its share then
 
     def __enter__(self) -> Steps:
         if self._bar:
@@ -53,10 +56,11 @@ class Steps:
         new = name != self._name
         if new:
             self._name, self._shown = name, 0.0
+            self._begun = (time.monotonic(), share)
         if self._bar is None or self._task is None:
             if new or share >= 1.0 or share - self._shown >= _PLAIN_STEP:
                 self._shown = share
-                print(f"{name}: {share:.0%}", file=sys.stderr, flush=True)
+                print(f"{name}: {share:.0%}{self._left(share)}", file=sys.stderr, flush=True)
             return
         if new:
             self._bar.reset(self._task, description=name, total=1.0)
@@ -65,6 +69,15 @@ class Steps:
         if new or now - self._drawn > _REDRAW_S:
             self._drawn = now
             self._bar.refresh()
+
+    def _left(self, share: float) -> str:
+        """`, about 7 min left` of a long step, at its pace so far; nothing of a short one."""
+        started, had = self._begun
+        seconds = time.monotonic() - started
+        if share >= 1.0 or share <= had or seconds < _LONG_S:
+            return ""
+        left = seconds * (1.0 - share) / (share - had)
+        return f", about {left / 60:.0f} min left" if left > _LONG_S else ", less than a minute left"
 
     def pause(self) -> None:
         """Take the bar off the screen while something else prints."""

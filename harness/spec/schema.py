@@ -22,7 +22,6 @@ from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
 from harness.spec.revealing import Leakage
 from harness.spec.sections import (
     Communicator,
-    Dataset,
     Gate,
     Hardware,
     Link,
@@ -32,6 +31,7 @@ from harness.spec.sections import (
     Profile,
     Report,
 )
+from harness.spec.training import Dataset, Train
 from harness.spec.transfer import TransferLayer, WireFormat
 
 Mode = Literal[
@@ -48,7 +48,7 @@ Mode = Literal[
     "clean",
 ]
 #: The modes that this version has; the only place that says so.
-AVAILABLE_MODES: tuple[Mode, ...] = ("validate", "measure", "profile", "predict", "deploy")
+AVAILABLE_MODES: tuple[Mode, ...] = ("validate", "measure", "profile", "predict", "train", "deploy")
 
 
 class Spec(Part):
@@ -72,6 +72,7 @@ class Spec(Part):
     constraints: Constraints
     rank: Rank
     whatif: WhatIf
+    train: Train
     deploy: Deploy
     leakage: Leakage
     gate: Gate

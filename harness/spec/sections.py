@@ -22,6 +22,9 @@ class Model(Part):
     preprocessing: Literal["tf", "torch", "caffe"] = field("how a picture becomes the input tensor")
     weights: str | None = field("null (random, from the seed), imagenet, or a weights file")
     landmarks: Cuts = field("cuts that are always measured: Keras indices of the last device layer")
+    classes: int | None = field(
+        "classes of its scores; null: ImageNet's 1000, or with mode=train those of the data set", ge=2, default=None
+    )
 
 
 #: A `system` that is no recording: the tier of a recorded pair that runs on this host.
@@ -247,12 +250,6 @@ class Measure(Part):
             if name not in allowed:
                 raise ValueError(f"no transfer layer {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}")
         return names
-
-
-class Dataset(Part):
-    """What the requests carry (`conf/dataset`)."""
-
-    name: Literal["photograph"] = field("source of the input pictures")
 
 
 class Gate(Part):

