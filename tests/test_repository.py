@@ -102,7 +102,12 @@ def test_a_command_of_the_readme_works(command: str, tmp_path: Path) -> None:
             compose(arguments[1:], tmp_path)
         elif arguments[:2] == ["-m", "pytest"]:
             collect(arguments[2:])
-        elif arguments[:2] == ["-m", "netem"] and arguments[2] in ("plan", "capabilities"):
+        elif arguments[0].startswith("experiments/") or arguments[:2] == ["-m", "experiments"]:
+            done = run(sys.executable, *arguments, "--help")
+            assert done.returncode == 0, done.stderr
+            unknown = {word for word in arguments if word.startswith("--")} - set(re.findall(r"--[a-z-]+", done.stdout))
+            assert unknown == set()
+        elif arguments[:2] == ["-m", "netem"] and arguments[2] in ("plan", "capabilities", "check"):
             done = run(sys.executable, *arguments)
             assert done.returncode == 0, done.stderr
             assert done.stdout
