@@ -45,7 +45,7 @@ def sent(form, batch):
     return np.concatenate([form.deserialize(form.serialize(own[None]), (1, *SHAPE)) for own in batch])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_a_twin_is_the_wire_bit_for_bit(pair, data):
     form, layer, compiled = pair
