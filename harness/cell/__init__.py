@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cell import encodings
+from harness.cell import accuracy, encodings
 from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, forecast
@@ -77,6 +77,7 @@ def check(spec: Spec) -> None:
 
         deployed.check(spec)
     encodings.ranked(spec)
+    accuracy.check(spec)
     if spec.leakage.enabled and spec.mode != "profile":
         raise SpecError(
             f"leakage.enabled=true: mode={spec.mode} does not measure what the cuts reveal; allowed: mode=profile"
@@ -162,6 +163,7 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             steps.resume()
             with bed.measuring(folder):
                 measured = runner.measure(profiles, rows, writer)
+            found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps)
             environment |= {"profiles": runner.profile_files(), "load_after": host.load(), **bed.aftermath()}
             writer.environment(environment)
         facts = {
@@ -171,6 +173,7 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             "notes": [*probed.notes, *environment["notes"]],
         }
         verdict = outcome.validate(spec, profiles, bed.link, rows, measured, facts, writer)
+        accuracy.add(folder, found)
     outcome.report(spec, folder)
     return verdict
 
@@ -217,11 +220,14 @@ def _measure_deployed(spec: Spec, folder: Path) -> None:
             writer.splits(rows)
             with bed.measuring(folder):
                 samples = deployed.measure_samples(spec, bed, deployment, writer, steps)
+            key = deployment.manifest.key
+            found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps, key)
             environment |= {"load_after": host.load(), **bed.aftermath()}
             writer.environment(environment)
         link = {"requested": probed.requested, "achieved": probed.achieved, "backend": probed.backend}
         extra = {"link": link | {"notes": [*probed.notes, *environment["notes"]]}}
         deployed.conclude(spec, deployment, rows, samples, extra, writer)
+        accuracy.add(folder, found)
     outcome.report(spec, folder)
 
 

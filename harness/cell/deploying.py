@@ -14,14 +14,12 @@ from harness.dnn import zoo
 from harness.errors import HarnessError, SpecError
 from harness.prediction.circumstances import Circumstances
 from harness.report.progress import Steps
+from harness.results.accuracy import ACCURACY, TL_MODEL
 from harness.results.records import SUMMARY, read_json, write_json
 from harness.results.schema import Key
 from harness.spec import PROJECT, Spec
 from harness.testbed.link import link_spec
 from harness.validation.statistics import best_split, candidate_name
-
-#: What mode=train leaves in its folder: the TLModel, and what is known of its accuracy.
-TL_MODEL, ACCURACY = "tl_model.keras", "accuracy.json"
 
 
 def check(spec: Spec) -> None:

@@ -236,6 +236,9 @@ class Measure(Part):
     )
     baselines: bool = field("also measure device-only and edge-only")
     timeout_s: float = field("longest wait for one request", "s", gt=0, le=3600)
+    images: int = field(
+        "labelled test images sent through the real path, where the data set has labels; 0: none", ge=0, le=10_000_000
+    )
     connection: Literal["warm", "new", "idle"] = field(
         "what a request finds: the open connection, none, or one that has been silent for `pause_ms`"
     )
