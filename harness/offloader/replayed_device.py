@@ -15,7 +15,7 @@ from harness.offloader.communicator import Communicator
 from harness.offloader.device import call_edge, echo, observation
 from harness.offloader.endpoint import EdgeEndpoint
 from harness.offloader.observation import Observation
-from harness.offloader.replay import Plan, stand_in, wait_until
+from harness.offloader.replay import Plan, stand_in, undisturbed, wait_until
 from harness.results.schema import Key
 
 
@@ -53,17 +53,17 @@ class ReplayedDevice:
         """Waits, and the call to the edge; an anchor (not `real`) keeps its payload off the link."""
         terms = self._plan.of(key) if request["paced"] else {}
         message = None if key.candidate == "device-only" else self._encoded(request, key, real=real)
-        started_ns = due_ns = time.monotonic_ns()
-        marks = [started_ns]
-        for term in ("device", "device_tl", "serialize"):
-            due_ns += terms.get(term, 0)
-            marks.append(wait_until(due_ns) if term in terms else marks[-1])
+        with undisturbed():
+            started_ns = due_ns = time.monotonic_ns()
+            marks = [started_ns]
+            for term in ("device", "device_tl", "serialize"):
+                due_ns += terms.get(term, 0)
+                marks.append(wait_until(due_ns) if term in terms else marks[-1])
         if message is None:
             scores = np.zeros((1, self._plan.classes), np.float32)
             return observation(request, (started_ns, marks[1], marks[1], 0), None, scores)
-        handed_ns = time.monotonic_ns()
         reply = call_edge(self._edge(), request, message)
-        return observation(request, (started_ns, marks[1], marks[2], handed_ns), reply, reply.output)
+        return observation(request, (started_ns, marks[1], marks[2], marks[3]), reply, reply.output)
 
     def _encoded(self, request: Mapping[str, Any], key: Key, *, real: bool) -> bytes:
         """The request's message, its tensor serialised anew each time, before the clock that the recording rules."""
