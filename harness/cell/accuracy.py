@@ -88,7 +88,7 @@ def check(spec: Spec) -> None:
 def over_the_link(
     spec: Spec, agent: Agent, rows: Sequence[Row], folder: Path, advance: Advance, key: Key | None = None
 ) -> dict[str, Any] | None:
-    """Send the data set's first test images; `predictions.csv` and what `summary.json` says of them.
+    """Send test images, of every class its share; `predictions.csv` and what `summary.json` says of them.
 
     Args:
         rows: with forecasts: where neither `key` nor the spec's `split` says which candidate, the best split.
@@ -127,9 +127,11 @@ def _candidate(spec: Spec, rows: Sequence[Row]) -> Key | None:
 
 
 def _order(spec: Spec) -> datasets.Order:
+    """The images that are sent: of every class its share, always the same ones."""
     data, (height, width, _) = spec.dataset, spec.model.input_shape
+    count = spec.measure.images if data.max_test is None else min(spec.measure.images, data.max_test)
     path = None if data.path is None else str(PROJECT / Path(data.path).expanduser())
-    return datasets.Order(data.name, (height, width), path, data.builder, data.validation, None, data.max_test)
+    return datasets.Order(data.name, (height, width), path, data.builder, data.validation, None, count)
 
 
 def _images(spec: Spec) -> Iterator[LabelledImage]:

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
 
 from harness.cell import accuracy
 from harness.errors import SpecError
 from harness.results.schema import Key
+from harness.spec import PROJECT, Spec
 
 KEY = Key("split", 35, "maxpool")
 
@@ -71,3 +74,28 @@ def test_each_image_has_its_line(tmp_path: Path) -> None:
 def test_a_data_set_that_is_too_small_is_one_line() -> None:
     with pytest.raises(SpecError, match=r"measure\.images=9: the data set has only 5 test images"):
         accuracy.classify(Agent(), KEY, images(5), 9, lambda *_: None)
+
+
+def test_every_class_of_the_data_set_has_its_share_of_the_images(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(6):
+                Image.new("RGB", (40, 30), (number, 0, 0)).save(tmp_path / part / name / f"{number}.png")
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        given = ["model=mobilenetv2", "split=35", "dataset=imagefolder", f"dataset.path={tmp_path}", "measure.images=6"]
+        spec = Spec.from_config(compose("config", given))
+    assert accuracy.asked(spec)
+    accuracy.check(spec)
+
+    class Counting:
+        def call(self, name: str, timeout_s: float = 0.0, **arguments: Any) -> Any:
+            assert arguments["shape"] == [224, 224, 3]
+            return [{"classes": [0], "offline": [0], "difference": 0.0, "total_ms": 1.0} for _ in arguments["pictures"]]
+
+    found = accuracy.over_the_link(spec, Counting(), [], tmp_path / "cell", lambda *_: None)
+    assert found is not None
+    assert (found["images"], found["top1"], found["candidate"]) == (6, 0.5, "split/35/maxpool/float32")
+    with (tmp_path / "cell" / accuracy.PREDICTIONS).open() as file:
+        labels = [row["label"] for row in csv.DictReader(file)]
+    assert sorted(labels) == ["0"] * 3 + ["1"] * 3
