@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cell import accuracy, encodings
+from harness.cell import accuracy, durations, encodings
 from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, forecast
@@ -45,8 +47,17 @@ def run(spec: Spec, folder: Path) -> str | None:
 
         recorded.predict(spec, folder)
         return None
-    modes = {"predict": _predict, "profile": _profile, "measure": _measure, "validate": _measure}
-    return modes[spec.mode](spec, folder)
+    if spec.mode == "predict":
+        _predict(spec, folder)
+        return None
+    kept, started = durations.profiled(spec), time.monotonic()
+    verdict = None
+    if spec.mode == "profile":
+        _profile(spec, folder)
+    else:
+        verdict = _measure(spec, folder)
+    durations.append(spec, replace(durations.shape_of(spec, profiled=kept), seconds=time.monotonic() - started))
+    return verdict
 
 
 def check(spec: Spec) -> None:
@@ -54,7 +65,7 @@ def check(spec: Spec) -> None:
 
     Raises:
         SpecError: its link, transfer layer or wire format is impossible, its weights file is missing, or mode=predict
-            has no profile to predict from. `measure.splits` or `constraints` name what the cached profile does not have.
+            has no profile to predict from. `measure.splits` or `constraints` name what the cached profile lacks.
     """
     from harness.prediction import constraints
     from harness.prediction.circumstances import plain

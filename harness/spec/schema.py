@@ -19,6 +19,7 @@ from harness.spec.axes import WhatIf, expand_shorthands
 from harness.spec.constraints import Constraints, Rank
 from harness.spec.deployment import Deploy
 from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
+from harness.spec.reporting import Report, expand_from
 from harness.spec.revealing import Leakage
 from harness.spec.sections import (
     Communicator,
@@ -29,7 +30,6 @@ from harness.spec.sections import (
     Model,
     Predictor,
     Profile,
-    Report,
 )
 from harness.spec.training import Dataset, Train
 from harness.spec.transfer import TransferLayer, WireFormat
@@ -48,7 +48,18 @@ Mode = Literal[
     "clean",
 ]
 #: The modes that this version has; the only place that says so.
-AVAILABLE_MODES: tuple[Mode, ...] = ("validate", "measure", "profile", "predict", "train", "deploy")
+AVAILABLE_MODES: tuple[Mode, ...] = (
+    "validate",
+    "measure",
+    "profile",
+    "predict",
+    "train",
+    "deploy",
+    "plan",
+    "doctor",
+    "report",
+    "clean",
+)
 
 
 class Spec(Part):
@@ -117,7 +128,7 @@ class Spec(Part):
         """
         from harness.spec.messages import explain
 
-        values = expand_shorthands(_plain(config))
+        values = expand_shorthands(expand_from(_plain(config)))
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -277,12 +277,3 @@ class Gate(Part):
         """The tolerance of a term of `TERMS`."""
         tolerance: TermTolerance = getattr(self.terms, name)
         return tolerance
-
-
-class Report(Part):
-    """The figures (`conf/report`)."""
-
-    formats: Annotated[tuple[Literal["svg", "png", "pdf"], ...], Constrained(strict=False)] = field(
-        "file formats of the figures"
-    )
-    dpi: int = field("resolution of bitmaps", "dots per inch", ge=30, le=1200)
