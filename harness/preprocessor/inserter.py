@@ -41,13 +41,7 @@ def insert(model: Any, split: int | str, transfer_layer: TransferLayer, wire_for
     """
     import keras
 
-    cut = cut_at(model, split)
-    reason = transfer_layer.infeasible_because(cut.shape)
-    if reason is not None:
-        raise SpecError(
-            f"transfer_layer {transfer_layer.name} cannot stand at cut {cut.index} ({cut.layer}) of {model.name}: "
-            f"{reason}; cut elsewhere or use transfer_layer none"
-        )
+    cut = place(model, split, transfer_layer)
     taken = [name for name in INSERTED if name in {layer.name for layer in model.layers}]
     if taken:
         raise SpecError(f"{model.name} has a layer {taken[0]!r} already: give the model without a transfer layer")
@@ -68,6 +62,18 @@ def insert(model: Any, split: int | str, transfer_layer: TransferLayer, wire_for
     for layer in model.layers:
         _copy_weights(layer, tl_model.get_layer(layer.name))
     return tl_model
+
+
+def place(model: Any, split: int | str, transfer_layer: TransferLayer) -> Cut:
+    """The cut, as `cut_at`; also raises SpecError where the transfer layer cannot stand there."""
+    cut = cut_at(model, split)
+    reason = transfer_layer.infeasible_because(cut.shape)
+    if reason is not None:
+        raise SpecError(
+            f"transfer_layer {transfer_layer.name} cannot stand at cut {cut.index} ({cut.layer}) of {model.name}: "
+            f"{reason}; cut elsewhere or use transfer_layer none"
+        )
+    return cut
 
 
 def cut_at(model: Any, split: int | str) -> Cut:

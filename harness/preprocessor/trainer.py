@@ -22,7 +22,7 @@ from harness.preprocessor.datasets import DataSet
 from harness.preprocessor.distillation import Teacher
 from harness.preprocessor.evaluation import Answers, Evaluator
 from harness.preprocessor.fitting import CHECKPOINT, Fit
-from harness.preprocessor.inserter import cut_at, insert
+from harness.preprocessor.inserter import insert, place
 from harness.preprocessor.orders import Order, order_from, require_classes
 from harness.preprocessor.recipe import History, Recipe
 from harness.results import accuracy
@@ -32,7 +32,7 @@ from harness.transfer import layers, wire
 Advance = Callable[[str, float], None]
 #: What a finished training leaves in its folder.
 FINISHED = "finished.npz"
-WEIGHTS = "model.weights.h5"
+WEIGHTS, ANSWERS = "model.weights.h5", "answers.npz"
 #: Counts up whenever the same order would train another network.
 TRAINING_VERSION = 1
 
@@ -74,35 +74,41 @@ class _Training:
         self._evaluators: dict[int, tuple[Any, Evaluator]] = {}
 
     def run(self) -> dict[str, Any]:
+        import keras
+
         order = self._order
-        model, content = self._original()
+        model = zoo.build(order.model)
+        layer = layers.get(order.key.transfer_layer, seed=order.seed)
+        cut = place(model, order.key.split or 0, layer)  # refused before hours are spent on the original
+        self._facts |= {"layer": cut.layer, "payload_shape": list(layer.payload_shape(cut.shape))}
+        content = self._original(model)
         if order.control:
             self._control(model, content)
-        tl_model, cut_index = self._inserted(model)
+        keras.utils.set_random_seed(order.seed)  # of dropout in the copies
+        tl_model = insert(model, cut.index, layer, wire.get(order.key.wire_format))
         self._judge("tl_before", tl_model)
-        self._recalibrate(tl_model, cut_index)
-        frozen = tl_model.layers[: cut_index + 1] if order.recipe.frozen_head else []
+        self._recalibrate(tl_model, cut.index)
+        frozen = tl_model.layers[: cut.index + 1] if order.recipe.frozen_head else []
         teacher = Teacher(model, len(self._data.train)) if order.recipe.distillation else None
-        of = {"original": content, "key": str(order.key), "seed": order.seed}
-        epochs = self._fit("tl_model", of, tl_model, order.recipe, order.seed, frozen, teacher)
+        of = {"original": content, "key": str(order.key), "seed": order.seed, "recalibration": order.recalibration}
+        epochs, _ = self._fit("tl_model", of, tl_model, order.recipe, order.seed, frozen, teacher)
         self._judge("tl_retrained", tl_model, epochs)
         self._keep(tl_model)
         return self._record()
 
     # -- the stages -------------------------------------------------------------------------------------
 
-    def _original(self) -> tuple[Any, str]:
-        """The model without a transfer layer, and what decides its weights."""
+    def _original(self, model: Any) -> str:
+        """Train the model without a transfer layer unless it has weights; what decides them."""
         order = self._order
-        model = zoo.build(order.model)
-        content, epochs = zoo.content_key(order.model), 0.0
+        content, epochs, folder = zoo.content_key(order.model), 0.0, None
         if order.model.weights is None:
             of = {"model": content, "seed": order.original_seed}
             content = self._content("original", of, order.original)
-            epochs = self._fit("original", of, model, order.original, order.original_seed)
-            self._facts["original_weights"] = self._weights_file(content, model)
-        self._judge("original", model, epochs)
-        return model, content
+            epochs, folder = self._fit("original", of, model, order.original, order.original_seed)
+            self._facts["original_weights"] = self._weights_file(folder, model)
+        self._judge("original", model, epochs, folder)
+        return content
 
     def _control(self, model: Any, content: str) -> None:
         """The original trained on for as long, by the labels alone and all of it."""
@@ -113,20 +119,9 @@ class _Training:
         control = keras.models.clone_model(model)
         control.set_weights(model.get_weights())
         recipe = replace(order.recipe, distillation=0.0, temperature=1.0, frozen_head=False)
-        epochs = self._fit("control", {"original": content, "seed": order.seed}, control, recipe, order.seed)
-        self._judge("control", control, epochs)
-
-    def _inserted(self, model: Any) -> tuple[Any, int]:
-        """The TLModel, and the index of its cut."""
-        import keras
-
-        order, key = self._order, self._order.key
-        cut = cut_at(model, key.split if key.split is not None else 0)
-        keras.utils.set_random_seed(order.seed)  # of dropout in the copies
-        layer = layers.get(key.transfer_layer, seed=order.seed)
-        tl_model = insert(model, cut.index, layer, wire.get(key.wire_format))
-        self._facts |= {"layer": cut.layer, "payload_shape": list(layer.payload_shape(cut.shape))}
-        return tl_model, cut.index
+        of = {"original": content, "seed": order.seed}
+        epochs, folder = self._fit("control", of, control, recipe, order.seed)
+        self._judge("control", control, epochs, folder)
 
     def _recalibrate(self, tl_model: Any, cut_index: int) -> None:
         order, what = self._order, "recalibrating batch normalisation"
@@ -135,12 +130,20 @@ class _Training:
         )
         self._judge("tl_recalibrated", tl_model)
 
-    def _judge(self, stage: str, model: Any, epochs: float = 0.0) -> None:
-        """Ask a model about test and validation part; write down all that is known so far."""
+    def _judge(self, stage: str, model: Any, epochs: float = 0.0, folder: Path | None = None) -> None:
+        """Ask a model about test and validation part, unless `folder` has its answers; write down all known so far."""
         told = self._told(f"testing {stage}")
-        evaluate = self._evaluator(model)
-        answers = self._answers[stage] = evaluate(self._data.test, told)
-        validation = evaluate(self._data.validation).top1
+        kept = checkpoints.read(folder / ANSWERS) if folder else None
+        if kept is not None:
+            answers, validation = Answers(*kept[0]["answers"]), kept[1]["validation_top1"]
+            told(1.0)
+        else:
+            answers = self._evaluator(model)(self._data.test, told)
+            validation = self._evaluator(model)(self._data.validation).top1
+            if folder is not None:
+                arrays = [answers.predicted, answers.among_top, answers.labels]
+                checkpoints.write(folder / ANSWERS, {"answers": arrays}, {"validation_top1": validation})
+        self._answers[stage] = answers
         self._rows.append(Row(stage, answers.top1, answers.top5, len(answers.labels), validation, epochs))
         self._rows = self._with_drops()
         accuracy.write(self._folder, self._record(), self._rows, self._history)
@@ -171,8 +174,8 @@ class _Training:
         seed: int,
         frozen: list[Any] | None = None,
         teacher: Teacher | None = None,
-    ) -> float:
-        """Train `model` unless the cache holds the outcome; the epochs that it took."""
+    ) -> tuple[float, Path]:
+        """Train `model` unless the cache holds the outcome; the epochs that it took, and the training's folder."""
         what = {"original": "training the original", "control": "training the control"}.get(kind, "retraining")
         folder = self._order.cache / self._content(kind, of, recipe)
         told = self._told(what)
@@ -197,16 +200,16 @@ class _Training:
                     variable.assign(array)
                 told(1.0)
         self._history += [{"stage": kind, **record} for record in history]
-        return float(history[-1]["epoch"]) if history else 0.0
+        return (float(history[-1]["epoch"]) if history else 0.0), folder
 
     def _content(self, kind: str, of: Mapping[str, Any], recipe: Recipe) -> str:
         """The name of a training's folder: equal names mean equal outcomes."""
         whole = {**of, "recipe": asdict(recipe), "data": self._data.fingerprint, "version": TRAINING_VERSION}
         return f"{kind}-{checkpoints.key(whole)}"
 
-    def _weights_file(self, content: str, model: Any) -> str:
+    def _weights_file(self, folder: Path, model: Any) -> str:
         """The original's weights as `model.weights` takes them; written once."""
-        path = self._order.cache / content / WEIGHTS
+        path = folder / WEIGHTS
         if not path.exists():
             _save(path, model.save_weights)
         return str(path)

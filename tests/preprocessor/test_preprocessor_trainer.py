@@ -137,6 +137,8 @@ def test_the_originals_weights_serve_as_weights_and_must_fit(trained, pictures, 
     other_count = order(pictures, cache, model=replace(model, classes=1000))
     with pytest.raises(SpecError, match=r"has 3 classes, model.weights=.* of tiny 1000; give weights of 3 classes"):
         trainer.train(other_count, tmp_path / "refused")
+    with pytest.raises(SpecError, match=r"has 3 classes, model.classes=7; allowed: null, or 3"):
+        trainer.train(order(pictures, cache, model=replace(model, weights=None, classes=7)), tmp_path / "refused")
     other_model = order(
         pictures, cache, model=replace(model, name="mobilenet", architecture="MobileNet", input_shape=(32, 32, 3))
     )
@@ -144,6 +146,14 @@ def test_the_originals_weights_serve_as_weights_and_must_fit(trained, pictures, 
         trainer.train(other_model, tmp_path / "refused")
 
 
+def test_a_place_that_cannot_be_is_refused_before_anything_is_trained(keras, pictures, tmp_path):
+    for split, message in ((7, "no spatial axes"), (99, "is no cut of tiny")):
+        with pytest.raises(SpecError, match=message):
+            trainer.train(order(pictures, tmp_path, key=Key("split", split, "maxpool", "float32")), tmp_path / "run")
+    assert list(tmp_path.glob("original-*")) == []
+
+
+@pytest.mark.slow
 def test_a_frozen_head_learns_nothing_and_a_teacher_is_used(keras, trained, pictures, tmp_path):
     _, _, cache = trained
     recipe = replace(RECIPE, frozen_head=True, distillation=0.5, temperature=2.0)
@@ -157,6 +167,7 @@ def test_a_frozen_head_learns_nothing_and_a_teacher_is_used(keras, trained, pict
         assert all(np.array_equal(a, b) for a, b in pairs) == same
 
 
+@pytest.mark.slow
 def test_a_learned_layer_is_trained_with_the_rest(keras, trained, pictures, tmp_path):
     _, _, cache = trained
     key = Key("split", 3, "bottleneck:ratio=2", "float32")
