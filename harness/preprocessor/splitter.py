@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from harness.dnn import inputs, zoo
-from harness.dnn.cuts import Cut
 from harness.errors import HarnessError, SpecError
 from harness.preprocessor import manifest, onnx_export, repository
-from harness.preprocessor.inserter import DEVICE_TL, EDGE_TL, WIRE_TWIN, cut_at, insert
+from harness.preprocessor.inserter import insert
 from harness.preprocessor.manifest import Manifest, Tensor
+from harness.preprocessor.splitting import Halves, split
 from harness.results.schema import Key
 from harness.transfer import layers, wire
 
@@ -33,22 +33,6 @@ TOLERANCE = 1e-5
 _VERSIONS = ("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
 
 Advance = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class Halves:
-    """A TLModel in two.
-
-    cut     where, as in the model without the transfer layer
-    device  Keras model, head and DeviceTL: [batch, height, width, channels] to the payload's tensor
-    edge    Keras model, EdgeTL and tail: the payload's tensor to class scores [batch, classes]
-    twin    Keras layer that stood between them, what the wire format does to the payload's values; None: nothing
-    """
-
-    cut: Cut
-    device: Any
-    edge: Any
-    twin: Any | None
 
 
 @dataclass(frozen=True)
@@ -67,35 +51,6 @@ class Order:
     trained: Path | None = None
     accuracy: Mapping[str, Any] | None = None
     onnx: bool = True
-
-
-def split(tl_model: Any, cut_index: int) -> Halves:
-    """Part a TLModel between what runs on the device and what runs on the edge; both share its weights.
-
-    Args:
-        tl_model: as `insert` makes it.
-        cut_index: the cut, as the index of the last layer of the head.
-
-    Raises:
-        SpecError: its transfer layer is not at that cut, or there is no cut.
-    """
-    import keras
-
-    tensors = _outputs(tl_model)
-    cut = cut_at(tl_model, cut_index)
-    inserted = [name for name in (DEVICE_TL, WIRE_TWIN, EDGE_TL) if name in tensors]
-    if inserted:
-        fed_by = _fed_by(tl_model, inserted[0])
-        if fed_by != cut.layer:
-            raise SpecError(
-                f"split={cut_index} ({cut.layer}): the transfer layer of this model stands after {fed_by}; "
-                "give the cut that it was trained for"
-            )
-    payload = tensors[DEVICE_TL if DEVICE_TL in tensors else cut.layer]
-    arrived = tensors.get(WIRE_TWIN, payload)
-    device = keras.Model(tl_model.inputs[0], payload, name=f"{tl_model.name}_device")
-    edge = keras.Model(arrived, tl_model.outputs[0], name=f"{tl_model.name}_edge")
-    return Halves(cut, device, edge, tl_model.get_layer(WIRE_TWIN) if WIRE_TWIN in tensors else None)
 
 
 def export(order: Order, folder: Path, advance: Advance = lambda _what, _share: None) -> Manifest:
@@ -198,17 +153,6 @@ def _require_fitting(order: Order, halves: Halves) -> None:
             f"deploy.trained: the TLModel sends {list(found)} at cut {halves.cut.index}, transfer_layer "
             f"{order.key.transfer_layer} sends {list(expected)}; give the transfer layer that it was trained with"
         )
-
-
-def _outputs(model: Any) -> dict[str, Any]:
-    """By layer, its output in this model's own graph: the `output` of a nested model is that of its own."""
-    return {node.operation.name: node.output_tensors[0] for nodes in model._nodes_by_depth.values() for node in nodes}
-
-
-def _fed_by(model: Any, name: str) -> str:
-    nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes]
-    node = next(node for node in nodes if node.operation.name == name)
-    return str(node.input_tensors[0]._keras_history.operation.name)
 
 
 # -- files ----------------------------------------------------------------------------------------------

@@ -36,19 +36,19 @@ def correlation(x: Array, y: Array, **options: bool) -> float:
 def test_distances_are_euclidean_whatever_the_shape(shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(1).standard_normal((9, *shape)).astype(np.float32) + 100
     flat = x.reshape(9, -1).astype(np.float64)
-    np.testing.assert_allclose(distances(x), cdist(flat, flat), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(distances(x), cdist(flat, flat), rtol=1e-4)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6, 0.9])
 def test_of_normal_variables_it_is_what_theory_says(rho: float) -> None:
     """Theorem 7 of Szekely, Rizzo, Bakirov (2007)."""
-    n = 3000
+    n = 1000
     x, noise = sample(n, 1, 0), sample(n, 1, 1)
     y = rho * x + math.sqrt(1 - rho**2) * noise
     top = rho * math.asin(rho) + math.sqrt(1 - rho**2) - rho * math.asin(rho / 2) - math.sqrt(4 - rho**2) + 1
     expected = math.sqrt(max(top, 0) / (1 + math.pi / 3 - math.sqrt(3)))
     for corrected in (True, False):
-        assert correlation(x, y, corrected=corrected) == pytest.approx(expected, abs=0.06)
+        assert correlation(x, y, corrected=corrected) == pytest.approx(expected, abs=0.09)
 
 
 def test_many_dimensions_and_few_examples_fool_the_plain_statistic_alone() -> None:

@@ -17,6 +17,7 @@ from harness.errors import CapabilityError, SpecError
 from harness.preprocessor import manifest, onnx_export, repository, splitter, worker
 from harness.preprocessor.inserter import insert
 from harness.preprocessor.splitter import Order
+from harness.preprocessor.splitting import split
 from harness.results.schema import Key
 from harness.transfer import layers
 
@@ -51,7 +52,7 @@ def test_both_halves_in_a_row_are_the_tlmodel(layer: str, cut: int, tmp_path: Pa
 
     model = small()
     tl_model = insert(model, cut, layers.get(layer))
-    halves = splitter.split(tl_model, cut)
+    halves = split(tl_model, cut)
     assert halves.cut.layer == model.layers[cut].name
     assert tuple(halves.device.output.shape[1:]) == layers.get(layer).payload_shape(halves.cut.shape)
     x = noise((31, 31, 3))
@@ -67,9 +68,9 @@ def test_a_tlmodel_is_split_where_its_transfer_layer_is() -> None:
     tl_model = insert(small(), 1, layers.get("maxpool"))
     elsewhere = next(index for index, layer in enumerate(tl_model.layers) if layer.name == "joined")
     with pytest.raises(SpecError, match=r"split=\d+ \(joined\): the transfer layer of this model stands after stem"):
-        splitter.split(tl_model, elsewhere)
+        split(tl_model, elsewhere)
     with pytest.raises(SpecError, match="is no cut"):
-        splitter.split(tl_model, next(index for index, layer in enumerate(tl_model.layers) if layer.name == "a"))
+        split(tl_model, next(index for index, layer in enumerate(tl_model.layers) if layer.name == "a"))
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,7 @@ def test_the_edge_half_as_onnx_gives_kerass_scores(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("tf2onnx")
-    halves = splitter.split(insert(small(), 1, layers.get("maxpool")), 1)
+    halves = split(insert(small(), 1, layers.get("maxpool")), 1)
     path = repository.lay_out_onnx(tmp_path, "small_1", payload_shape=(1, 8, 8, 6), classes=7)
     record = onnx_export.export(halves.edge, path)
     assert record["max_abs_error"] <= onnx_export.TOLERANCE
