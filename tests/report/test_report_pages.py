@@ -23,7 +23,7 @@ EVIL = "<script>alert('x')</script>\" & co"
 class Tags(HTMLParser):
     """Every element of a page, and whether each was closed in its turn."""
 
-    VOID = frozenset({"meta", "br", "link", "img", "hr"})
+    VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
 
     def __init__(self) -> None:
         super().__init__()
