@@ -23,10 +23,12 @@ run: venv
 
 test: lint
 	@sh tests/netem/install_uml.sh
+	@sh tests/report/install_browser.sh
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-all: lint
 	@sh tests/netem/install_uml.sh
+	@sh tests/report/install_browser.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: venv

@@ -23,6 +23,8 @@ _TRANSFER_S = 0.25
 _TRANSFERS = 3
 _STEP_TIMEOUT_S = 10.0
 _PROBE_TIMEOUT_S = 60.0
+_SLOWEST_BYTES_PER_S = 125_000
+"""Time-outs grow by what a transfer takes at 1 Mbit/s: 13 MB at 10 Mbit/s are no hang."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,9 @@ def transfer_times_ms(
 
 def _run(sandbox: Sandbox, plan: dict[str, Any], device_cpu: int | None, edge_cpu: int | None) -> dict[str, Any]:
     address = sandbox.address("edge")
-    options: dict[str, Any] = {"address": address, "timeout_s": _STEP_TIMEOUT_S + plan["idle_s"]}
+    sizes = [*plan["up"], *plan["down"]]
+    longest_s = plan["idle_s"] + max(sizes, default=0) / _SLOWEST_BYTES_PER_S
+    options: dict[str, Any] = {"address": address, "timeout_s": _STEP_TIMEOUT_S + longest_s}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": "/"}
     server = sandbox.popen("edge", module_argv("netem.probe_peer", "serve", json.dumps(options)), cpu=edge_cpu, **pipes)
     client = None
@@ -189,7 +193,7 @@ def _run(sandbox: Sandbox, plan: dict[str, Any], device_cpu: int | None, edge_cp
         client = sandbox.popen(
             "device", module_argv("netem.probe_peer", "measure", json.dumps(options)), cpu=device_cpu, **pipes
         )
-        timeout_s = _PROBE_TIMEOUT_S + plan["idle_s"] * (len(plan["up"]) + len(plan["down"]))
+        timeout_s = _PROBE_TIMEOUT_S + plan["idle_s"] * len(sizes) + sum(sizes) / _SLOWEST_BYTES_PER_S
         output, complaint = client.communicate(timeout=timeout_s)
         if client.returncode != 0:
             raise ProbeError(f"the link could not be measured: {complaint.decode(errors='replace').strip()}")

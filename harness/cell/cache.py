@@ -88,6 +88,16 @@ class ProfileCache:
                 found[tier] = profile
         return found
 
+    def thorough(self) -> dict[str, TierProfile]:
+        """Those of `kept` that were made with at least the rounds that this cell asks for: what a cell that measures
+        need not profile again. Raises SpecError for a broken one."""
+        asked = [self._spec.profile.rounds, self._spec.profile.eager_rounds]
+        return {
+            tier: profile
+            for tier, profile in self.kept().items()
+            if all(made >= own for made, own in zip(_rounds(profile), asked, strict=True))
+        }
+
     def _read(self, what: str, path: Path, expected: dict[str, Any], load: Callable[[Path], Record]) -> Record | None:
         """A record of the folder; with `profile.force` the nearest one where there is none that fits."""
         if path.exists():
@@ -212,7 +222,21 @@ def _refuse(path: Path, differing: dict[str, list[Any]]) -> None:
 
 
 def _digest(fingerprint: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_content(fingerprint), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _rounds(profile: TierProfile) -> list[int]:
+    """Timed rounds of a profile, and those in eager mode."""
+    return list(profile.fingerprint.get(forcing.METHOD, [0, 0, 0])[1:])
+
+
+def _content(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """A fingerprint without the method: a profile with other rounds is one of the same."""
+    return {
+        key: _content(value) if isinstance(value, dict) else value
+        for key, value in fingerprint.items()
+        if key != forcing.METHOD
+    }
 
 
 def _shown(folder: Path) -> str:

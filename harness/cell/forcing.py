@@ -12,12 +12,16 @@ from harness.prediction.profile import Calibration, TierProfile
 Record = TypeVar("Record", TierProfile, Calibration)
 #: What no force can bridge: another model has other cuts, the other tier other terms.
 _FIXED = ("model", "tier", "profile_version")
+#: How well a profile was made, and not of what: no part of what it is valid for.
+METHOD = "rounds"
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """By key (of a part of its own: `device.host`), [what a profile was made on, what the cell has]."""
+    """By key (of a part of its own: `device.host`), [what a profile was made on, what the cell has]; not the method."""
     differing: dict[str, list[Any]] = {}
     for key, wanted in expected.items():
+        if key == METHOD:
+            continue
         given = found.get(key)
         if isinstance(wanted, Mapping) and isinstance(given, Mapping):
             differing |= {f"{key}.{name}": own for name, own in differences(given, wanted).items()}

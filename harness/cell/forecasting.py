@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from harness.cell import encodings, revealed
 from harness.prediction import constraints, predictors
 from harness.prediction.candidates import enumerate_rows
-from harness.prediction.circumstances import Circumstances, predict
+from harness.prediction.circumstances import Circumstances, plain, predict
+from harness.prediction.link_theory import LinkPoint
 from harness.prediction.predictors import Evidence, Model
 from harness.prediction.predictors.paper import equations
 from harness.prediction.profile import ModelFeatures, TierProfile
 from harness.prediction.recording import rows_of
+from harness.prediction.whatif import Axes
+from harness.results.lookup import Lookup, axis
 from harness.results.schema import Key, Row
 from harness.spec import Spec
 from harness.transfer.encoding import Encoding
@@ -45,6 +50,32 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circ
         fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, circumstances, "forecast_ms")
     constraints.apply(rows, constraints.judge(rows, spec.constraints, facts(spec, evidence.model)))
     return rows
+
+
+#: Uplinks (Mbit/s) and round trips (ms) that a reader of a page may turn to; the cell's own are added.
+_RATES, _ROUND_TRIPS = (1, 2, 5, 10, 20, 30, 60, 100, 200, 500, 1000), (0, 5, 10, 20, 30, 50, 100, 200)
+
+
+def look_up(
+    spec: Spec, model: Model, rows: Sequence[Row], link: LinkSpec, circumstances: Circumstances | None
+) -> Lookup | None:
+    """The candidates over a grid of links, for the page; None where requests do not all meet one plain link."""
+    if circumstances is None or not plain(link, circumstances):
+        return None
+    axes = Axes(axis(spec.bandwidth, _RATES), axis(spec.latency, _ROUND_TRIPS), (spec.hardware.device.slowdown,))
+    rates, round_trips, slowdowns = axes.points()
+    found = model.predict(
+        LinkPoint.of(link, rate_up_mbps=rates, rtt_ms=round_trips),
+        rows,
+        slowdown=slowdowns,
+        connection=circumstances.connection,
+        silence_ms=circumstances.silence_ms,
+    )
+    totals = np.round(found.total_ms, 3).reshape(-1, *axes.shape[:2])
+    cells = tuple(
+        tuple(tuple(float(ms) if np.isfinite(ms) else None for ms in rtts) for rtts in rates) for rates in totals
+    )
+    return Lookup(axes.bandwidth_mbps, axes.rtt_ms, found.keys, cells)
 
 
 def facts(spec: Spec, model: TierProfile | ModelFeatures) -> constraints.Facts:

@@ -24,9 +24,11 @@ from harness.testbed.local import LocalTestbed
 
 #: Echoes without compute that calibrate what gRPC and the server add; sizes that no candidate has.
 ECHO_BYTES = (2_000, 60_000, 400_000)
-#: Rounds of whole heads and tails behind a forecast. More would steady it, but the forecast is to stand on the
-#: screen soon; `predicted_ms` does not use them.
+#: Rounds of whole heads and tails behind a forecast, which is to stand on the screen soon; `predicted_ms` does not
+#: use them.
 CALIBRATION_ROUNDS = 4
+#: On a host that wavers more of them, until the medians' standard error is this share of the time, or so many rounds.
+STEADY_SPREAD, MOST_CALIBRATION_ROUNDS = 0.01, 8
 #: Warm-up rounds before them, the last at the device's pace.
 CALIBRATION_WARMUP = 2
 
@@ -80,7 +82,7 @@ class CellRunner:
     def _tiers(self, wanted: Sequence[str]) -> dict[str, TierProfile]:
         """Profiles of these tiers; only one that the cache lacks is made."""
         spec = self._spec
-        kept = {} if spec.profile.refresh else self._cache.kept()
+        kept = {} if spec.profile.refresh else self._cache.thorough()
         missing = {tier: self._cache.fingerprints[tier] for tier in wanted if tier not in kept}
         if not missing:
             return kept
@@ -163,10 +165,13 @@ class CellRunner:
         self._prepare(anchors, "compiling anchors")
         self._warm(requests, CALIBRATION_WARMUP)
         observed: list[tuple[Request, Sample]] = []
-        total = len(requests) * CALIBRATION_ROUNDS
-        for pair in self._runner.rounds(requests, CALIBRATION_ROUNDS, seed=self._spec.seed):
-            observed.append(pair)
-            self._advance("calibrating on anchors", len(observed) / total)
+        for number in range(MOST_CALIBRATION_ROUNDS):
+            for done, pair in enumerate(self._runner.rounds(requests, 1, seed=self._spec.seed + number), start=1):
+                observed.append(pair)
+                self._advance("calibrating on anchors", (number + done / len(requests)) / MOST_CALIBRATION_ROUNDS)
+            if number + 1 >= CALIBRATION_ROUNDS and self._reduce(observed).compute_spread <= STEADY_SPREAD:
+                break
+        self._advance("calibrating on anchors", 1.0)
         return self._reduce(observed)
 
     def _anchor_keys(self, device: TierProfile) -> list[Key]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cell import history
 from harness.cell.evidence import circumstances_of, gather
-from harness.cell.forecasting import fill
+from harness.cell.forecasting import fill, look_up
 from harness.cell.verdict import Case, find
 from harness.prediction import drift, predictors
 from harness.prediction.calibration import over_plain_link
@@ -86,7 +86,10 @@ def validate(
         calibration = over_plain_link(calibration, profiles.calibration)
     evidence = replace(gather(spec, profiles), calibration=calibration)
     if circumstances is not None:
-        fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, circumstances, "predicted_ms")
+        model = predictors.fit(spec.predictor.name, evidence)
+        fill(rows, model, link, spec, circumstances, "predicted_ms")
+        if (found := look_up(spec, model, rows, link, circumstances)) is not None:
+            writer.lookup(found)
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
     summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)
     own = [row for row in rows if row.key.split is not None and row.key not in measured.anchors]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.report.errors_figure import describe, errors_figure
 from harness.report.figure import cuts_figure
 from harness.report.html import cell_page
+from harness.results.lookup import FILE as LOOKUP
+from harness.results.lookup import Lookup
 from harness.results.records import (
     ENVIRONMENT,
     STATUS,
@@ -22,7 +25,7 @@ PAGE = "report.html"
 def write_report(
     folder: Path, *, title: str, command: str, formats: Sequence[str] = ("svg", "png"), dpi: int = 150
 ) -> list[Path]:
-    """Writes the figure and `report.html` of the cell in `folder`; returns what it wrote.
+    """Writes the figures and `report.html` of the cell in `folder`; returns what it wrote.
 
     Args:
         folder: the cell; `splits.csv` must be there, `summary.json`, `env.json` and `status.json` may be.
@@ -37,17 +40,24 @@ def write_report(
     folder = Path(folder)
     rows, summary = read_splits(folder), read_json(folder / SUMMARY)
     status = read_json(folder / STATUS)
-    figures = cuts_figure(rows, summary, title, folder, formats, dpi)
-    svg = next((path for path in figures if path.suffix == ".svg"), None)
+    cuts = cuts_figure(rows, summary, title, folder, formats, dpi)
+    errors = errors_figure(rows, title, folder, formats, dpi)
     page = cell_page(
         title=title,
         rows=rows,
         summary=summary,
         environment=read_json(folder / ENVIRONMENT),
         command=command,
-        figure_svg=svg.read_text(encoding="utf-8") if svg else None,
+        figure_svg=_svg(cuts),
+        errors_svg=_svg(errors),
+        errors_told=describe(rows, summary),
+        lookup=Lookup.of(read_json(folder / LOOKUP)) if (folder / LOOKUP).exists() else None,
         status=status.get("status"),
         error=str(status.get("error") or ""),
     )
     write_atomic(folder / PAGE, page)
-    return [*figures, folder / PAGE]
+    return [*cuts, *errors, folder / PAGE]
+
+
+def _svg(figures: Sequence[Path]) -> str | None:
+    return next((path.read_text(encoding="utf-8") for path in figures if path.suffix == ".svg"), None)

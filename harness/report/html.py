@@ -1,4 +1,4 @@
-"""The pages: one of a cell, one of a sweep. Each is one file without scripts, and prints well."""
+"""The pages: one of a cell, one of a sweep. Each is one file that opens offline, and prints well."""
 
 from __future__ import annotations
 
@@ -10,39 +10,13 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.report import style
+from harness.report.page import data, page, search, slider, table
 from harness.report.provenance import provenance_lines
 from harness.results.cells import Cell
+from harness.results.lookup import Lookup
 from harness.results.schema import TERMS, Row
 
-_CSS = """
-:root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, sans-serif; color: #1d2129; max-width: 72rem; margin: 1.5rem auto;
-  padding: 0 1rem; }
-h1 { font-size: 1.15rem; font-weight: 600; margin: 1rem 0 .2rem; }
-h2 { font-size: 1.05rem; margin: 1.8rem 0 .5rem; }
-.verdict { font-size: 1.5rem; font-weight: 700; margin: 0; padding: .4rem .8rem; border-left: .5rem solid; }
-.sentence { font-size: 1.05rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid #dde1e7; text-align: left; vertical-align: top; }
-th { border-bottom: 2px solid #9aa2ae; }
-td.n, th.n { text-align: right; white-space: nowrap; }
-tr.best td { background: #eaf2fb; font-weight: 600; }
-pre { background: #f4f5f7; padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-figure { margin: 0; } figure svg { width: 100%; height: auto; }
-@media print { body { max-width: none; margin: 0; font-size: 10pt; } .scroll { overflow: visible; }
-  table { font-size: 7.5pt; } tr, figure { break-inside: avoid; } thead { display: table-header-group; } }
-"""
-
-
-def _page(title: str, parts: Iterable[str]) -> str:
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body>\n</html>\n"
-    )
+_CANDIDATES = "candidates"
 
 
 def _verdict(verdict: str | None, status: str | None) -> str:
@@ -54,20 +28,6 @@ def _verdict(verdict: str | None, status: str | None) -> str:
 
 def _items(reasons: Sequence[Any]) -> str:
     return "<ul>" + "".join(f"<li>{escape(str(each))}</li>" for each in reasons) + "</ul>" if reasons else ""
-
-
-def _table(header: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]], text_columns: int = 1) -> str:
-    """A table; `lines` are (class of the row, cells already escaped), numbers from `text_columns` on."""
-
-    def cells(tag: str, values: Sequence[str]) -> str:
-        return "".join(
-            f"<{tag}{' class=n' if index >= text_columns else ''}>{value}</{tag}>" for index, value in enumerate(values)
-        )
-
-    body = "\n".join(f'<tr class="{kind}">{cells("td", values)}</tr>' for kind, values in lines)
-    head = cells("th", [escape(name) for name in header])
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
-    return f'<div class="scroll">{table}</div>'
 
 
 def inline_svg(svg: str) -> str:
@@ -83,6 +43,9 @@ def cell_page(
     environment: Mapping[str, Any],
     command: str,
     figure_svg: str | None = None,
+    errors_svg: str | None = None,
+    errors_told: str = "",
+    lookup: Lookup | None = None,
     status: str | None = "ok",
     error: str = "",
 ) -> str:
@@ -94,12 +57,13 @@ def cell_page(
         summary: the record of `summary.json`: `verdict`, `reasons`, `sentence`, `link`, the statistics.
         environment: the record of `env.json`.
         command: the exact command that runs this cell again.
-        figure_svg: the figure as an SVG document.
+        figure_svg: the figure of the cuts as an SVG document.
+        errors_svg: that of the errors; errors_told: the same in words.
+        lookup: predictions over other links, for the sliders.
         status: that of `status.json`.
         error: its error text.
     """
-    figure = f"<figure>{inline_svg(figure_svg)}</figure>" if figure_svg else ""
-    return _page(
+    return page(
         title,
         [
             _verdict(summary.get("verdict"), status),
@@ -109,18 +73,47 @@ def cell_page(
             _items(summary.get("reasons") or []),
             _items(provenance_lines(summary)),
             _link(summary.get("link")),
-            figure,
+            _figure(figure_svg, "Latency of every cut, predicted and measured; the table below has its numbers."),
             "<h2>How good is the prediction</h2>",
+            _figure(errors_svg, errors_told),
             _statistics(summary),
             "<h2>Candidates</h2>",
-            "<p>All times in ms; the median of a candidate's requests, its 95 % interval in brackets.</p>",
-            _candidates(rows, summary),
+            _sliders(lookup, summary),
+            search(_CANDIDATES),
+            _candidates(rows, summary, lookup),
             "<h2>Run it again</h2>",
             f"<pre>{escape(command)}</pre>",
             "<h2>Environment</h2>",
             _flat(environment),
+            data("lookup", lookup.record()) if lookup else "",
         ],
+        script=True,
     )
+
+
+def _figure(svg: str | None, told: str) -> str:
+    if not svg:
+        return ""
+    drawn = inline_svg(svg).replace("<svg ", f'<svg role="img" aria-label="{escape(told)}" ', 1)
+    return f"<figure>{drawn}<figcaption>{escape(told)}</figcaption></figure>"
+
+
+def _sliders(lookup: Lookup | None, summary: Mapping[str, Any]) -> str:
+    """Two ranges that turn the table to another link; at first that of the cell."""
+    if lookup is None:
+        return ""
+    requested = (summary.get("link") or {}).get("requested") or {}
+    rate, rtt = requested.get("rate_up_mbps"), requested.get("rtt_ms")
+    return (
+        '<div class="controls needs-script" role="group" aria-label="Predictions for another link">'
+        + slider("bandwidth", "Uplink", len(lookup.bandwidth_mbps), _place(lookup.bandwidth_mbps, rate))
+        + slider("rtt", "Round trip", len(lookup.rtt_ms), _place(lookup.rtt_ms, rtt))
+        + '<p>Best there, as predicted: <output id="slider-best" aria-live="polite"></output></p></div>'
+    )
+
+
+def _place(axis: Sequence[float], own: Any) -> int:
+    return min(range(len(axis)), key=lambda place: abs(axis[place] - own)) if isinstance(own, int | float) else 0
 
 
 def _link(link: Any) -> str:
@@ -130,11 +123,11 @@ def _link(link: Any) -> str:
     requested = requested if isinstance(requested, Mapping) else {}
     achieved = achieved if isinstance(achieved, Mapping) else {}
     lines = [
-        ("", [escape(str(name)), _value(requested.get(name)), _value(achieved.get(name))])
+        ({}, [escape(str(name)), _value(requested.get(name)), _value(achieved.get(name))])
         for name in dict.fromkeys([*requested, *achieved])
     ]
     backend = f"<p>Shaped by: {escape(str(link['backend']))}</p>" if link.get("backend") else ""
-    return "<h2>Link</h2>" + _table(("", "requested", "achieved"), lines) + backend if lines else ""
+    return "<h2>Link</h2>" + table(("", "requested", "achieved"), lines) + backend if lines else ""
 
 
 def _value(value: Any) -> str:
@@ -157,12 +150,14 @@ def _statistics(summary: Mapping[str, Any]) -> str:
         "drift": "drift",
         "max_other_share": "largest share that no term explains",
     }
-    lines = [("", [escape(label), style.percent(summary.get(key))]) for key, label in percents.items()]
+    lines: list[tuple[Mapping[str, str], list[str]]] = [
+        ({}, [escape(label), style.percent(summary.get(key))]) for key, label in percents.items()
+    ]
     for key, label in (
         ("kendall_tau", "Kendall's tau-b"),
         ("kendall_tau_aa", "tau of odd against even samples"),
     ):
-        lines.append(("", [escape(label), _value(summary.get(key))]))
+        lines.append(({}, [escape(label), _value(summary.get(key))]))
     for key, label in (
         ("speedup_vs_scission", "speed-up over Scission"),
         ("speedup_vs_device_only", "speed-up over device-only"),
@@ -170,18 +165,35 @@ def _statistics(summary: Mapping[str, Any]) -> str:
     ):
         pair = summary.get(key) or {}
         shown = f"{style.factor(pair.get('measured'))} (predicted {style.factor(pair.get('predicted'))})"
-        lines.append(("", [label, shown]))
-    return _table(("statistic", "value"), lines)
+        lines.append(({}, [label, shown]))
+    return table(("statistic", "value"), lines)
 
 
-def _candidates(rows: Sequence[Row], summary: Mapping[str, Any]) -> str:
+def _candidates(rows: Sequence[Row], summary: Mapping[str, Any], lookup: Lookup | None) -> str:
     """Baselines first, then the splits in their order; the terms are the measured ones, or the predicted."""
     header = ["candidate", "layer", "payload (kB)", "forecast", "predicted", "paper", "measured", "error"]
     header += [style.TERM_LABELS[term] for term in TERMS]
-    bests = {summary.get("best_measured") or summary.get("best_predicted")}
+    looked_up = 5 if lookup else -1  # beside what was predicted for the cell's own link
+    if lookup:
+        header.insert(looked_up, "at the sliders")
+    best = summary.get("best_measured") or summary.get("best_predicted")
     ordered = sorted(rows, key=lambda row: (row.key.split is not None, row.key))
-    lines = [("best" if str(row.key) in bests else "", _candidate(row)) for row in ordered]
-    return _table(header, lines, text_columns=2)
+    lines = []
+    for row in ordered:
+        cells = _candidate(row)
+        if lookup:
+            cells.insert(looked_up, "")
+        kind = "best" if str(row.key) == best else "" if row.feasible else "impossible"
+        own = {"class": kind, "data-key": str(row.key), "data-feasible": str(row.feasible).lower()}
+        lines.append((own, cells))
+    return table(
+        header,
+        lines,
+        text_columns=2,
+        identity=_CANDIDATES,
+        caption="Times in ms; measured: the median of a candidate's requests, its 95 % interval in brackets.",
+        classes={looked_up: "looked-up needs-script"} if lookup else None,
+    )
 
 
 def _candidate(row: Row) -> list[str]:
@@ -206,14 +218,14 @@ def _candidate(row: Row) -> list[str]:
 
 
 def _flat(record: Mapping[str, Any]) -> str:
-    def walk(value: Any, path: str) -> Iterable[tuple[str, list[str]]]:
+    def walk(value: Any, path: str) -> Iterable[tuple[Mapping[str, str], list[str]]]:
         if isinstance(value, Mapping) and value:
             for key, each in value.items():
                 yield from walk(each, f"{path}.{key}" if path else str(key))
         else:
-            yield "", [escape(path), _value(value)]
+            yield {}, [escape(path), _value(value)]
 
-    return _table(("", ""), list(walk(record, "")), text_columns=2)
+    return table(("", ""), list(walk(record, "")), text_columns=2)
 
 
 def sweep_page(cells: Sequence[Cell], summary: Mapping[str, Any], *, title: str) -> str:
@@ -221,13 +233,15 @@ def sweep_page(cells: Sequence[Cell], summary: Mapping[str, Any], *, title: str)
     broken = sum(cell.status != "ok" for cell in cells)
     status = f"failed: {broken} of {len(cells)}" if broken or not cells else "ok"
     header = ("cell", "outcome", "best measured", "Mbit/s", "RTT (ms)", "MAPE", "forecast MAPE", "regret")
-    return _page(
+    return page(
         title,
         [
             _verdict(summary.get("verdict"), status if cells else "missing: the sweep has none"),
             f"<h1>{escape(title)}</h1>",
-            _table(header, [("", _cell_line(cell)) for cell in cells], text_columns=3),
+            search("cells"),
+            table(header, [({}, _cell_line(cell)) for cell in cells], text_columns=3, identity="cells"),
         ],
+        script=True,
     )
 
 

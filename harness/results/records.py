@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.errors import HarnessError
+from harness.results.lookup import FILE as LOOKUP
+from harness.results.lookup import Lookup
 from harness.results.schema import (
     COLUMNS,
     EQUATIONS,
@@ -142,6 +144,11 @@ class CellWriter:
     def errors(self, records: Iterable[Mapping[str, Any]]) -> None:
         """`errors.csv`, one mapping from `ERROR_COLUMNS` a line, in the order given."""
         write_atomic(self.folder / ERRORS, csv_text(ERROR_COLUMNS, records))
+
+    def lookup(self, found: Lookup) -> None:
+        """`lookup.json`: compact, as it holds tens of thousands of numbers that nobody reads."""
+        record = {"schema_version": SCHEMA_VERSION, **found.record()}
+        write_atomic(self.folder / LOOKUP, json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n")
 
     def summary(self, record: Mapping[str, Any]) -> None:
         """`summary.json`."""

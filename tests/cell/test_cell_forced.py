@@ -43,7 +43,6 @@ def kept(cache: ProfileCache) -> Profiles:
         ("hardware.device.threads=2", "threads"),
         ("seed=3", "content"),
         ("model.weights=other.weights.h5", "content"),
-        ("profile.rounds=5", "rounds"),
     ],
 )
 def test_a_profile_is_refused_for_what_it_was_not_made_on(
@@ -57,6 +56,15 @@ def test_a_profile_is_refused_for_what_it_was_not_made_on(
     line = str(caught.value)
     assert "\n" not in line
     assert f"was made on {key} " in line
+
+
+def test_a_profile_of_other_rounds_is_the_same_and_made_again_only_for_more(tmp_path: Path) -> None:
+    made = kept(ProfileCache(spec(tmp_path, "profile.rounds=5", "profile.eager_rounds=1")))
+    for rounds, eager, enough in ((3, 0, True), (5, 1, True), (6, 1, False), (5, 2, False)):
+        asked = spec(tmp_path, f"profile.rounds={rounds}", f"profile.eager_rounds={eager}")
+        app.check(asked)
+        assert ProfileCache(asked).require().device == made.device
+        assert set(ProfileCache(asked).thorough()) == ({"device", "edge"} if enough else set())
 
 
 @pytest.mark.parametrize(("what", "key"), [("host", "host"), ("versions", "versions.tensorflow")])

@@ -54,7 +54,7 @@ def calls(folder: Path) -> list[str]:
         (["bandwith=30"], ["unknown key 'bandwith'", "did you mean 'bandwidth'?"]),
         (["+nothing.like=this"], ["unknown key 'nothing'"]),
         (["measure.sampels=3"], ["unknown key 'measure.sampels'", "did you mean 'measure.samples'?"]),
-        (["mode=train"], ["mode=train", "not available", *AVAILABLE_MODES]),
+        (["mode=repro"], ["mode=repro", "not available", *AVAILABLE_MODES]),
         (["bandwidth=30,60"], ["bandwidth=30,60", "-m"]),
         (["bandwidth"], ["cannot read the argument 'bandwidth'", "key=value"]),
         (["bandwidth=[30"], ["cannot read the argument"]),

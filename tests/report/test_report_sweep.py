@@ -53,7 +53,7 @@ def test_a_good_sweep(tmp_path: Path) -> None:
     assert {(line["model"], line["hardware"], line["rtt_ms"]) for line in lines} == {("densenet169", "iiot", "28.0")}
     page = (tmp_path / "report.html").read_text()
     assert 'href="0/report.html"' in page
-    assert page.index("Pass") < page.index("<table>")
+    assert page.index("Pass") < page.index("<table")
     assert json.loads((tmp_path / "summary.json").read_text())["schema_version"] == 1
     assert [path.name for path in tmp_path.glob(".*")] == []
 
