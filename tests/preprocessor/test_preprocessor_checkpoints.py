@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
@@ -64,6 +64,7 @@ def test_two_processes_do_not_train_the_same(tmp_path):
         pass
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 5), st.integers(2, 300), st.integers(2, 5000), st.floats(0, 0.5))
 def test_the_learning_rate_climbs_to_its_peak_and_falls_to_nothing(epochs, batch, images, warmup):
     recipe = Recipe(epochs, batch, 0.1, "cosine", warmup)

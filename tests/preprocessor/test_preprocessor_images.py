@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -14,6 +14,7 @@ from harness.preprocessor.images import Files, Some, Stored, first_of_each, grey
 label_lists = st.lists(st.integers(0, 4), min_size=2, max_size=200).map(lambda found: np.array(found, np.int32))
 
 
+@settings(deadline=None)
 @given(label_lists, st.floats(0.05, 0.9), st.integers(0, 2**32 - 1))
 def test_a_stratified_part_holds_its_share_of_each_class_and_the_rest_the_others(labels, share, seed):
     rest, taken = stratified(labels, share, seed)
@@ -25,6 +26,7 @@ def test_a_stratified_part_holds_its_share_of_each_class_and_the_rest_the_others
     assert all(np.array_equal(a, b) for a, b in zip((rest, taken), again, strict=True))
 
 
+@settings(deadline=None)
 @given(label_lists, st.integers(1, 250), st.integers(0, 2**32 - 1))
 def test_a_limited_part_keeps_the_proportions_of_the_classes(labels, count, seed):
     chosen = first_of_each(labels, count, seed)

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
@@ -39,6 +39,7 @@ def test_a_folder_without_records_is_named(tmp_path):
         accuracy.read(tmp_path)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=400))
 def test_a_paired_drop_is_the_difference_of_the_accuracies_with_its_standard_error(pairs):
     reference, other = (list(part) for part in zip(*pairs, strict=True))
