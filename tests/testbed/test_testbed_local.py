@@ -18,6 +18,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from experiments import witness
+from harness.cell import accuracy
+from harness.dnn import inputs
 from harness.errors import CapabilityError, DeviceError, EdgeError
 from harness.offloader.runner import Runner, anchor, echo, measure
 from harness.prediction.link_theory import request_ms
@@ -235,6 +237,15 @@ def test_what_the_edge_cannot_do_is_one_line_and_it_lives_on(bed: Bed) -> None:
         assert len(message) < 600, name
     bed.testbed.check_alive()
     assert top_class(bed, f"split/{NONE_AT[1]}/none/float32") == top_class(bed, "device-only")
+
+
+def test_a_picture_has_the_same_class_over_the_link_and_offline(bed: Bed) -> None:
+    images = [(picture, 0) for picture in inputs.crops((224, 224, 3), 4, seed=7)]
+    keys = [Key("split", MAXPOOL_AT, "maxpool"), Key("edge-only", None, "none", "jpeg"), Key("device-only")]
+    for key in keys:
+        found = accuracy.classify(bed.testbed.agent, key, images, len(images), lambda *_: None)
+        assert all(each.agree for each in found), key
+        assert max(each.difference for each in found) < 1e-6
 
 
 def test_errors_of_edge_and_device_come_through_the_agent_in_one_line(bed: Bed) -> None:
