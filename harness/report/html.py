@@ -122,7 +122,7 @@ def _link(link: Any) -> str:
     requested, achieved = (link.get(name) for name in ("requested", "achieved"))
     requested = requested if isinstance(requested, Mapping) else {}
     achieved = achieved if isinstance(achieved, Mapping) else {}
-    lines = [
+    lines: list[tuple[Mapping[str, str], list[str]]] = [
         ({}, [escape(str(name)), _value(requested.get(name)), _value(achieved.get(name))])
         for name in dict.fromkeys([*requested, *achieved])
     ]

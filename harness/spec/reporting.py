@@ -29,6 +29,11 @@ class Report(Part):
     ] = field("with mode=report and mode=clean, folders of cells or of sweeps: from=FOLDER, from=[FOLDER,FOLDER]")
 
 
+def as_typed(message: str, values: Mapping[str, Any]) -> str:
+    """A message about `report.sources` in the words of who gave `from`."""
+    return message if values.get(FROM) is None else message.replace("report.sources", FROM, 1)
+
+
 def expand_from(values: Mapping[str, Any]) -> dict[str, Any]:
     """`from` at the root moved to `report.sources`, unless that says something itself."""
     changed = {key: value for key, value in values.items() if key != FROM}

@@ -19,7 +19,7 @@ from harness.spec.axes import WhatIf, expand_shorthands
 from harness.spec.constraints import Constraints, Rank
 from harness.spec.deployment import Deploy
 from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
-from harness.spec.reporting import Report, expand_from
+from harness.spec.reporting import Report, as_typed, expand_from
 from harness.spec.revealing import Leakage
 from harness.spec.sections import (
     Communicator,
@@ -128,11 +128,12 @@ class Spec(Part):
         """
         from harness.spec.messages import explain
 
-        values = expand_shorthands(expand_from(_plain(config)))
+        given = _plain(config)
+        values = expand_shorthands(expand_from(given))
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SpecError(explain(error, cls, values)) from None
+            raise SpecError(as_typed(explain(error, cls, values), given)) from None
 
     @classmethod
     def from_yaml(cls, text: str) -> Spec:
