@@ -1,5 +1,5 @@
 # make run    installs what is missing, then the main job (arguments: make run ARGS="bandwidth=30")
-# make test   installs what is missing (as root also User-Mode Linux, by apt), then lint, types, import contracts and
+# make test   installs what is missing (as root, by apt, also User-Mode Linux, chromium, Fashion-MNIST), then lint, types, import contracts and
 #             the tests but the slow ones
 # make test-all   the same with the slow ones
 # make venv   only the installing: .venv/bin/python is then ready
@@ -24,11 +24,13 @@ run: venv
 test: lint
 	@sh tests/netem/install_uml.sh
 	@sh tests/report/install_browser.sh
+	@-sh experiments/install_fashion_mnist.sh >/dev/null
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-all: lint
 	@sh tests/netem/install_uml.sh
 	@sh tests/report/install_browser.sh
+	@-sh experiments/install_fashion_mnist.sh >/dev/null
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: venv
