@@ -1,6 +1,6 @@
 # make run    installs what is missing, then the main job (arguments: make run ARGS="bandwidth=30")
-# make test   installs what is missing (as root, by apt, also User-Mode Linux, chromium, Fashion-MNIST), then lint, types, import contracts and
-#             the tests but the slow ones
+# make test   installs what is missing (as root, by apt, also User-Mode Linux, chromium and Fashion-MNIST), then lint,
+#             types, import contracts and the tests but the slow ones
 # make test-all   the same with the slow ones
 # make venv   only the installing: .venv/bin/python is then ready
 # make lint   lint, formatting, types, import contracts
