@@ -99,6 +99,7 @@ def _waterfall(axes: Axes, rows: Sequence[Row]) -> None:
     axes.axhline(0, color="#6b7280", lw=0.8)
     axes.set_xticks(range(len(labels)), labels, rotation=55, ha="right", fontsize=8)
     axes.set_ylabel("mean of predicted - measured (ms)")
+    axes.margins(y=0.12)
     _plain(axes)
 
 
