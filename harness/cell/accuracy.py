@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.cell import encodings
+from harness.cell.forecasting import best_of_own
 from harness.cell.profiler import Advance
 from harness.errors import SpecError
 from harness.preprocessor import datasets
 from harness.results.records import SUMMARY, csv_text, read_json, write_atomic, write_json
 from harness.results.schema import Key, Row
 from harness.spec import PROJECT, Spec
-from harness.validation.statistics import best_split, candidate_name
+from harness.validation.statistics import candidate_name
 
 PREDICTIONS = "predictions.csv"
 _COLUMNS = ("image", "label", "predicted", "offline", "agree", "in_top5", "difference", "total_ms")
@@ -118,12 +119,7 @@ def add(folder: Path, found: dict[str, Any] | None) -> None:
 
 
 def _candidate(spec: Spec, rows: Sequence[Row]) -> Key | None:
-    own = encodings.own(spec)
-    if spec.split is not None:
-        return own.key(spec.split)
-    mine = [row for row in rows if row.key.split is not None and row.key == own.key(row.key.split)]
-    best = best_split(mine, lambda row: row.forecast_ms, spec.constraints.min_split)
-    return best.key if best is not None else None
+    return encodings.own(spec).key(spec.split) if spec.split is not None else best_of_own(rows, spec)
 
 
 def _order(spec: Spec) -> datasets.Order:

@@ -34,11 +34,6 @@ _NOT_PREDICTED = (
 )
 
 
-def asked(spec: Spec) -> bool:
-    """Whether the cell runs a deployment."""
-    return spec.hardware.edge.endpoint == "per_cut"
-
-
 def check(spec: Spec) -> None:
     """Find what is wrong before anything is started. Raises SpecError."""
     edge = spec.hardware.edge

@@ -9,7 +9,7 @@ from typing import Any
 from harness.cell import encodings, workers
 from harness.cell.cache import ProfileCache, model_spec
 from harness.cell.evidence import circumstances_of, gather
-from harness.cell.forecasting import forecast
+from harness.cell.forecasting import best_of_own, forecast
 from harness.dnn import zoo
 from harness.errors import HarnessError, SpecError
 from harness.prediction.circumstances import Circumstances
@@ -19,7 +19,7 @@ from harness.results.records import SUMMARY, read_json, write_json
 from harness.results.schema import Key
 from harness.spec import PROJECT, Spec
 from harness.testbed.link import link_spec
-from harness.validation.statistics import best_split, candidate_name
+from harness.validation.statistics import candidate_name
 
 
 def check(spec: Spec) -> None:
@@ -59,9 +59,8 @@ def candidate(spec: Spec) -> Key:
     Raises:
         SpecError: `split` is null and nothing predicts it, or no cut is feasible.
     """
-    own = encodings.own(spec)
     if spec.split is not None:
-        return own.key(spec.split)
+        return encodings.own(spec).key(spec.split)
     profiles = ProfileCache(spec).profiles()
     if profiles is None:
         raise SpecError(
@@ -70,11 +69,10 @@ def candidate(spec: Spec) -> Key:
             f"model={spec.model.name} hardware={spec.hardware.name}"
         )
     rows = forecast(spec, gather(spec, profiles), link_spec(spec), circumstances_of(spec) or Circumstances())
-    mine = [row for row in rows if row.key.split is not None and row.key == own.key(row.key.split)]
-    best = best_split(mine, lambda row: row.forecast_ms, spec.constraints.min_split)
+    best = best_of_own(rows, spec)
     if best is None:
         raise SpecError(f"split=null: no cut of {spec.model.name} is feasible under the constraints; give split=INDEX")
-    return best.key
+    return best
 
 
 def trained(spec: Spec) -> Path | None:

@@ -134,6 +134,14 @@ def fill(
             row.predicted_low_ms, row.predicted_high_ms, row.predicted_p95_ms = own.low_ms, own.high_ms, own.p95_ms
 
 
+def best_of_own(rows: Sequence[Row], spec: Spec) -> Key | None:
+    """The best feasible cut by forecast for the cell's own encoding; None where there is none."""
+    own = encodings.own(spec)
+    mine = [row for row in rows if row.key.split is not None and row.key == own.key(row.key.split)]
+    best = best_split(mine, lambda row: row.forecast_ms, spec.constraints.min_split)
+    return best.key if best is not None else None
+
+
 def predicted_best(rows: Sequence[Row], spec: Spec) -> list[Key]:
     """The best split by forecast of each encoding, with the minimum split and without."""
     found = []

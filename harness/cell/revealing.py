@@ -10,8 +10,9 @@ from harness.cell.cache import model_spec
 from harness.cell.profiler import Advance
 from harness.dnn import zoo
 from harness.prediction import leakage
-from harness.prediction.leakage import CutLeakage, LeakageRecord
+from harness.prediction.leakage import LeakageRecord
 from harness.report.representations import draw
+from harness.results.leakage import CutLeakage
 from harness.results.records import csv_text, write_atomic
 from harness.spec import Spec
 

@@ -15,25 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import SpecError
+from harness.results.leakage import CutLeakage
 from harness.results.records import write_json
 
 #: Counts up whenever a record would hold other numbers.
 LEAKAGE_VERSION = 1
-
-
-@dataclass(frozen=True)
-class CutLeakage:
-    """One cut with one transfer layer.
-
-    distance_correlation   between pictures and payload tensors, 0 to 1
-    ssim                   of the decoder's pictures to the true ones, -1 to 1; None where none was trained
-    """
-
-    split: int
-    layer: str
-    transfer_layer: str
-    distance_correlation: float
-    ssim: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from harness.dnn.cuts import Cut, find_cuts
 from harness.preprocessor import decoder
 from harness.preprocessor.decoder import Examples
 from harness.preprocessor.dependence import distance_correlation, distances
+from harness.results.leakage import CutLeakage
 from harness.transfer import layers
 
 #: Images of each tensor that are drawn: the mean over its channels, then its liveliest ones.
@@ -56,22 +57,7 @@ class Plan:
     shown: int
 
 
-@dataclass(frozen=True)
-class Revealed:
-    """What one cut with one transfer layer reveals.
-
-    distance_correlation   between pictures and payload tensors, 0 to 1
-    ssim                   of the decoder's pictures to the true ones, -1 to 1; None where none was trained
-    """
-
-    split: int
-    layer: str
-    transfer_layer: str
-    distance_correlation: float
-    ssim: float | None = None
-
-
-def measure(plan: Plan, advance: Advance) -> tuple[list[Revealed], dict[str, Any], dict[str, NDArray[np.uint8]]]:
+def measure(plan: Plan, advance: Advance) -> tuple[list[CutLeakage], dict[str, Any], dict[str, NDArray[np.uint8]]]:
     """Every cut of the network.
 
     Returns:
@@ -83,7 +69,7 @@ def measure(plan: Plan, advance: Advance) -> tuple[list[Revealed], dict[str, Any
     shape = plan.model.input_shape
     pictures = inputs.crops(shape, plan.pictures, seed=_SEED)
     photograph = inputs.photograph(shape)
-    found: list[Revealed] = []
+    found: list[CutLeakage] = []
     tiles: dict[str, NDArray[np.uint8]] = {}
     given = distances(pictures)
     batch = np.concatenate([photograph, pictures])
@@ -92,7 +78,7 @@ def measure(plan: Plan, advance: Advance) -> tuple[list[Revealed], dict[str, Any
             tiles[str(cut.index)] = tiles_of(tensors[0])
         for label, payload in _payloads(cut, tensors[1:], plan.transfer_layers, plan.model.seed):
             revealed = distance_correlation(given, distances(payload))
-            found.append(Revealed(cut.index, cut.layer, label, revealed))
+            found.append(CutLeakage(cut.index, cut.layer, label, revealed))
         advance("what the cuts reveal", number / len(cuts))
     chosen = _spread([cut.index for cut in cuts], plan.decoders)
     reached, baseline = _decoded(plan, model, cuts, chosen, advance)

@@ -14,7 +14,8 @@ from harness.cell.cache import ProfileCache, model_spec
 from harness.dnn import zoo
 from harness.errors import SpecError
 from harness.prediction import leakage
-from harness.prediction.leakage import CutLeakage, LeakageRecord
+from harness.prediction.leakage import LeakageRecord
+from harness.results.leakage import CutLeakage
 from harness.results.records import read_splits
 from harness.spec import PROJECT, Spec
 from tests.prediction.synthetic_world import World

@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import SpecError
 from harness.prediction import leakage
-from harness.prediction.leakage import CutLeakage, LeakageRecord
+from harness.prediction.leakage import LeakageRecord
+from harness.results.leakage import CutLeakage
 
 FINGERPRINT = {"model": "mobilenetv2", "content": "MobileNetV2-random0-abc", "transfer_layers": ["maxpool", "none"]}
 RECORD = LeakageRecord(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.prediction.leakage import CutLeakage, LeakageRecord
+from harness.prediction.leakage import LeakageRecord
 from harness.report import representations
+from harness.results.leakage import CutLeakage
 
 
 def test_the_figure_has_a_row_a_cut_with_its_numbers(tmp_path: Path) -> None:
