@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-#: Columns at a time while distances are summed up: bounds the memory to some 10 MB for 64 examples.
+#: Columns at a time while distances are summed up: bounds the memory to some 20 MB for 64 examples.
 _CHUNK = 32_768
 #: Least examples that the bias-corrected statistic is defined for.
 LEAST = 4
@@ -26,8 +26,9 @@ def distances(sample: NDArray[np.generic]) -> Array:
     flat = np.asarray(sample).reshape(len(sample), -1)
     gram = np.zeros((len(flat), len(flat)))
     for start in range(0, flat.shape[1], _CHUNK):
-        part = flat[:, start : start + _CHUNK].astype(np.float32)
-        part -= part.mean(axis=0)  # distances stay; what is squared gets smaller, and single precision is enough
+        # In double precision: a root is taken of what may be next to nothing, where rounding would be seen.
+        part = flat[:, start : start + _CHUNK].astype(np.float64)
+        part -= part.mean(axis=0)  # distances stay; what is squared gets smaller
         gram += part @ part.T
     norms = np.diag(gram)
     squared = norms[:, None] + norms[None, :] - 2 * gram
