@@ -25,7 +25,8 @@ test: lint
 	@sh tests/netem/install_uml.sh
 	@sh tests/report/install_browser.sh
 	@-sh experiments/install_fashion_mnist.sh >/dev/null
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and alone" $(ARGS)
 
 test-all: lint
 	@sh tests/netem/install_uml.sh
