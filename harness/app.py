@@ -99,9 +99,12 @@ def guard(main: Callable[[], Any]) -> int:
     except SpecError as error:
         return complain(error)
     except Exception as error:
+        from hydra.core.hydra_config import HydraConfig
+
         from harness.spec.composition import COMPOSITION_ERRORS, explain_hydra
 
-        if isinstance(error, COMPOSITION_ERRORS):
+        # Until Hydra has composed, nothing of ours has run: whatever it stumbles over is the command line.
+        if isinstance(error, COMPOSITION_ERRORS) or HydraConfig.instance().cfg is None:
             return complain(SpecError(explain_hydra(error)))
         if isinstance(error, OSError):
             return complain(error)

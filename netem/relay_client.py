@@ -55,6 +55,12 @@ class RelayClient:
             self._process.stdin.close()
         self._process.wait(_ANSWER_TIMEOUT_S)
 
+    def check_alive(self) -> None:
+        """Raise ShapingError if the relay has ended: nothing crosses the link any more."""
+        code = self._process.poll()
+        if code is not None:
+            raise ShapingError(f"the relay has ended with code {code}, so the link is down: apply the link again")
+
     def change(self, spec: LinkSpec, compensation_us: int) -> dict[str, Any]:
         """Set everything in place, the delays less what the path itself takes; returns what is then in force."""
         return self._ask(channel_parameters(spec, compensation_us))

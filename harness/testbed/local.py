@@ -172,7 +172,15 @@ class LocalTestbed:
         return found + self._pin_notes
 
     def check_alive(self) -> None:
-        """Raise DeviceError or EdgeError if the agent or the server has ended, with the last line it wrote."""
+        """Raise what a request would only time out on.
+
+        Raises:
+            LinkError: the relay, or the sandbox with all in it, has ended.
+            DeviceError, EdgeError: the agent or the server has ended; with the last line it wrote.
+        """
+        _translated(lambda: self.sandbox.pid)
+        if self.applied.relay is not None:
+            _translated(self.applied.relay.check_alive)
         for name, error in (("triton", EdgeError), ("agent", DeviceError)):
             process = self._processes.get(name)
             if process is not None and process.poll() is not None:

@@ -11,7 +11,7 @@ import pytest
 from harness.results.records import read_splits
 from harness.results.schema import ERROR_COLUMNS, TERMS, Key
 from harness.validation.gate import expected_terms
-from tests.cell.conftest import Finished
+from tests.runs import Finished
 
 pytestmark = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton]
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cell.conftest import Aftermath
+from tests.runs import Aftermath
 
 pytestmark = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton]
 

@@ -10,8 +10,8 @@ import pytest
 
 from harness.results.records import read_splits
 from harness.spec import PROJECT
-from tests.cell.conftest import Finished, Host
 from tests.cell.test_cell_real import RATE_MBPS
+from tests.runs import Finished, Host
 
 pytestmark = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton]
 

@@ -15,7 +15,7 @@ from harness.prediction.profile_io import load_tier
 from harness.results.records import read_samples, read_splits
 from harness.results.schema import COLUMNS, EQUATIONS, SCHEMA_VERSION, TIER_TERMS, Key, Row, Sample
 from harness.spec import Spec
-from tests.cell.conftest import Finished
+from tests.runs import Finished
 
 pytestmark = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.prediction.profile_io import load_tier
-from tests.cell.conftest import Host
+from tests.runs import Host
 
 pytestmark = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton, pytest.mark.slow]
 

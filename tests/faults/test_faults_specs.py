@@ -1,0 +1,114 @@
+"""Any command line ends in a run or in exit 2 with one line, and then nothing was started or written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.spec import PROJECT
+from tests.faults import spec_visitor
+from tests.spec.test_spec_schema import DEFAULT, leaves
+
+GROUPS = sorted(path.name for path in (PROJECT / "conf").iterdir() if path.is_dir())
+OPTIONS = sorted({path.stem for path in (PROJECT / "conf").rglob("*.yaml")})
+KEYS = [*leaves(DEFAULT), *DEFAULT, *GROUPS]
+MODES = ("validate", "measure", "profile", "predict", "train", "deploy", "plan", "doctor", "report", "clean", "repro")
+NASTY = (
+    "", "''", '""', "null", "~", "???", "nan", "-nan", "inf", "-inf", "1e309", "-1", "0", "1e-300",
+    "99999999999999999999", "true", "0x10", "1_000", "07", "1e", "--", "-", "=", "a=b", "[", "]", "[]", "{}", "[[]]",
+    "{a:1}", "[1,2", "{a:", "[,]", "1:2:3", "1:100:5:log", "0:0:0", "1:nan:3", "choice(1,2)", "range(1,3)",
+    "interval(0,1)", "glob(*)", "shuffle(1,2)", "${bandwidth}", "${nowhere}", "${oc.env:HOME}", "${oc.env:NOT_THERE}",
+    "${", "${}", "$HOME", "$(reboot)", "`reboot`", "; reboot", "a b", "a\tb", "a\nb", "\\", "\\\\x", "'", '"',
+    "\u00e9\u4e2d\U0001f600", "\u202e", "\x01", "%s%n", "{0}", "/", "//", "/dev/null", "/dev/zero", "/proc/self/mem",
+    "../../../etc/passwd", "~root", ".", "..", "x" * 5000, "/" + "y" * 300, "main.py:f", "os:system", "split",
+    "device-only", "maxpool:pool=0", "uint8+zlib",
+)  # fmt: skip
+VALUES = (
+    st.sampled_from(NASTY)
+    | st.integers().map(str)
+    | st.floats().map(repr)
+    | st.sampled_from(OPTIONS)
+    | st.sampled_from(MODES)
+    | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
+    | st.lists(st.integers(-3, 400) | st.floats(), max_size=4).map(str)
+)
+NAMES = st.sampled_from(KEYS) | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=9)
+ASSIGNMENTS = st.builds("{}{}={}".format, st.sampled_from(["", "", "", "", "+", "++"]), NAMES, VALUES)
+ARGUMENTS = (
+    ASSIGNMENTS
+    | st.builds("mode={}".format, st.sampled_from(MODES))
+    | st.builds("~{}".format, NAMES)
+    | st.sampled_from(
+        ["-m", "--multirun", "--cfg", "--config-name=x", "--config-dir=/", "-x", "--", "--resolve", "--version"]
+    )
+    | VALUES
+)
+
+
+@pytest.fixture(scope="module")
+def visitor() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, spec_visitor.__file__]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env={"PYTHONPATH": str(PROJECT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def visit(visitor: subprocess.Popen[str], arguments: list[str]) -> dict[str, Any]:
+    assert visitor.stdin is not None
+    assert visitor.stdout is not None
+    visitor.stdin.write(json.dumps(arguments) + "\n")
+    visitor.stdin.flush()
+    answer: dict[str, Any] = json.loads(visitor.stdout.readline())
+    return answer
+
+
+def judge(visitor: subprocess.Popen[str], arguments: list[str]) -> None:
+    # Last, so that nothing of the generated one decides where results go.
+    found = visit(visitor, [*arguments, "hydra.run.dir=out", "hydra.sweep.dir=out"])
+    said = found["err"].strip().splitlines()
+    assert "Traceback" not in found["err"] + found["out"], found
+    assert found["code"] in (0, 2), found
+    if found["code"] == 2:
+        assert len(said) == 1, said
+        assert said[0].startswith("error: "), said
+        assert found["files"] == [], found
+        assert len(said[0]) < 2000, said
+
+
+HOSTILE = settings(suppress_health_check=list(HealthCheck))
+
+
+@settings(HOSTILE, max_examples=40)
+@given(arguments=st.lists(ARGUMENTS, min_size=1, max_size=4))
+def test_any_command_line_is_a_run_or_one_line(visitor: subprocess.Popen[str], arguments: list[str]) -> None:
+    judge(visitor, arguments)
+
+
+@pytest.mark.slow
+@settings(HOSTILE, max_examples=2000)
+@given(arguments=st.lists(ARGUMENTS, min_size=1, max_size=4))
+def test_two_thousand_command_lines_are_runs_or_one_line(visitor: subprocess.Popen[str], arguments: list[str]) -> None:
+    judge(visitor, arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", NASTY)
+def test_a_nasty_value_of_a_root_key_is_a_run_or_one_line(visitor: subprocess.Popen[str], value: str) -> None:
+    for key in ("bandwidth", "model", "hydra.sweeper.params.seed", "from"):
+        judge(visitor, [f"{key}={value}"])
+
+
+def test_a_fake_cell_is_a_run(visitor: subprocess.Popen[str]) -> None:
+    found = visit(visitor, ["bandwidth=30", "hydra.run.dir=out"])
+    assert found["code"] == 0, found
+    assert "out/status.json" in found["files"]
