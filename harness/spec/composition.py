@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
@@ -19,11 +19,9 @@ from harness.spec.fields import nearest, options
 from harness.spec.messages import unknown_key
 from harness.spec.schema import Spec
 
-#: What Hydra raises for a command line that it knows to be wrong; ValueError for flags that exclude each other.
+#: What composing can raise for a wrong command line; ValueError for flags that exclude each other.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
-#: Characters of a line that is for reading; a value of thousands may stand in it.
-_LONGEST = 1000
 _UNKNOWN = re.compile(r"Could not (?:override|delete(?: from config)?)\.? '([^'=]+)")
 
 
@@ -52,15 +50,14 @@ def check_flags(arguments: Sequence[str]) -> None:
         )
 
 
-def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> list[Spec]:
-    """Composes and checks every cell of a sweep, and returns them in their order. Nothing is started.
+def compose_sweep(config: DictConfig) -> list[tuple[list[str], DictConfig]]:
+    """Composes every cell of a sweep, in their order: what was typed for each, and what it makes. Nothing is started.
 
     Args:
         config: Hydra's own, with the overrides as typed in `hydra.overrides.task`.
-        check: what else may be wrong with a cell; raises SpecError.
 
     Raises:
-        SpecError: for the first cell that is wrong.
+        SpecError: for the first cell that cannot be composed.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
@@ -69,16 +66,9 @@ def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> list[Spec]
     try:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(fixed + list(config.hydra.overrides.task))
         cells = BasicSweeper.split_arguments(parsed, None)[0]
-        composed = [loader.load_sweep_config(config, list(overrides)) for overrides in cells]
-    except Exception as error:  # nothing of ours has run: whatever Hydra cannot do with it, the command line is wrong
-        raise SpecError(explain_hydra(error)) from None
-    try:
-        specs = [Spec.from_config(each) for each in composed]
-        for spec in specs:
-            check(spec)
+        return [(list(overrides), loader.load_sweep_config(config, list(overrides))) for overrides in cells]
     except COMPOSITION_ERRORS as error:
         raise SpecError(explain_hydra(error)) from None
-    return specs
 
 
 def explain_hydra(error: Exception) -> str:
@@ -102,10 +92,7 @@ def explain_hydra(error: Exception) -> str:
     if first.startswith("Error merging override") and error.__cause__:
         first = f"{first}: {str(error.__cause__).splitlines()[0]}"
         return " ".join(first.split())
-    text = " ".join(str(error).split()) or first
-    if not isinstance(error, COMPOSITION_ERRORS):  # it stumbled over something that it did not expect
-        text = f"Hydra cannot read this command line: {type(error).__name__}: {text}"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return " ".join(str(error).split()) or first
 
 
 def _unknown_option(error: Any) -> str:

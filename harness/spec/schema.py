@@ -115,6 +115,20 @@ class Spec(Part):
         return self.latency
 
     @property
+    def own_files(self) -> list[Path]:
+        """Files and folders of the user's that both tiers have to see."""
+        found = [
+            Path(path)
+            for path in (self.model.located.get("file"), self.model.weights)
+            if path not in (None, "imagenet")
+        ]
+        factory = self.model.located.get("factory")
+        sources = [factory.rpartition(":")[0] if factory else None, self.transfer_layer.located]
+        return [path.resolve() for path in found] + [
+            Path(each).parent for each in sources if each and each.endswith(".py")
+        ]
+
+    @property
     def profile_dir(self) -> Path:
         """Folder of the cached profiles."""
         return PROJECT / Path(self.profile.dir).expanduser()

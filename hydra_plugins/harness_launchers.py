@@ -1,0 +1,52 @@
+"""Hydra finds launchers in packages of this name; what they do is in harness.sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class CellLauncher(Launcher):
+    """conf/hydra/launcher/cells.yaml"""
+
+    def __init__(self, order: str | None, seed: int) -> None:
+        self._order = (order, seed)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self._context, self._task, self._config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from harness.sweeps import serial
+
+        return serial.launch(self._context, self._task, self._config, job_overrides, initial_job_idx)
+
+
+class RayLauncher(Launcher):
+    """conf/hydra/launcher/ray.yaml"""
+
+    def __init__(
+        self,
+        address: str | None,
+        cpus: int | None,
+        cpus_per_cell: float,
+        testbeds: Mapping[str, str],
+        order: str | None,
+        seed: int,
+    ) -> None:
+        self._cluster: dict[str, Any] = {"address": address, "cpus": cpus, "cpus_per_cell": cpus_per_cell}
+        self._testbeds = dict(testbeds)
+        self._order = (order, seed)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        del task_function  # a worker finds its own
+        self._context, self._config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from harness.sweeps import cluster
+
+        return cluster.launch(self._context, self._config, job_overrides, initial_job_idx)
