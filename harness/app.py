@@ -125,7 +125,7 @@ def run_job(config: DictConfig) -> int:
     folder = Path(hydra.runtime.output_dir)
     try:
         if hydra.mode == RunMode.MULTIRUN:
-            return run_of_sweep(_frozen(Path(hydra.sweep.dir), hydra.job.num) or Spec.from_config(config), folder)
+            return run_of_sweep(frozen(Path(hydra.sweep.dir), hydra.job.num) or Spec.from_config(config), folder)
         return run_cell(Spec.from_config(config), folder)
     except HarnessError as error:  # only with a sweeper that invents its cells as it goes
         return complain(error)
@@ -133,16 +133,23 @@ def run_job(config: DictConfig) -> int:
 
 def run_of_sweep(spec: Spec, folder: Path) -> int:
     """One cell of a sweep, unless its folder holds it, finished, or the sweep was told to stop."""
-    kept = finished(spec, folder)
-    if kept is not None:
-        print(f"kept: {_short(folder)}", flush=True)
-        return kept
+    code = kept(spec, folder)
+    if code is not None:
+        return code
     if INTERRUPTS.asked:
-        return INTERRUPTED
+        return conclude(spec, folder, "interrupted", "interrupted before it began", INTERRUPTED)
     return run_cell(spec, folder, attempt=attempts.begin(folder))
 
 
-def _frozen(sweep: Path, number: int) -> Spec | None:
+def kept(spec: Spec, folder: Path) -> int | None:
+    """The exit code of a cell that its folder holds, finished, and a word about it; None where it has to run."""
+    code = finished(spec, folder)
+    if code is not None:
+        print(f"kept: {_short(folder)}", flush=True)
+    return code
+
+
+def frozen(sweep: Path, number: int) -> Spec | None:
     """The cell as it was before the first of the sweep began; None where nothing was written down."""
     record = sweeps.read(sweep)
     return Spec.from_config(record.cells[number].spec) if record is not None and number < len(record.cells) else None
@@ -179,13 +186,13 @@ def run_cell(spec: Spec, folder: Path, runner: Runner | None = None, attempt: at
     return int(status["exit_code"])
 
 
-def lost(spec: Spec, folder: Path, reason: str) -> int:
-    """Write down how a cell ended whose process is gone; its exit code."""
-    status = {"status": "failed", "verdict": None, "error": reason, "exit_code": 1, "finished": _now()}
+def conclude(spec: Spec, folder: Path, status: str, error: str, code: int) -> int:
+    """Write down how a cell ended that cannot say so itself; returns its exit code."""
     write_atomic(folder / SPEC, spec.to_yaml())
-    _write_status(folder, status)
-    print(f"error: {reason}", file=sys.stderr, flush=True)
-    return 1
+    ended = {"status": status, "verdict": None, "error": error, "exit_code": code, "finished": _now()}
+    _write_status(folder, ended)
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return code
 
 
 def _run(spec: Spec, folder: Path, runner: Runner | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from harness import app, chores
 from harness.errors import HarnessError
 from harness.interrupts import INTERRUPTS
+from harness.results import sweeps
 from harness.spec import Spec
 
 
@@ -46,15 +47,18 @@ class Experiment(Callback):  # type: ignore[misc]
 
         folder = Path(config.hydra.sweep.dir)
         try:
-            specs, planned = planning.plan(config, lambda spec: None if spec.mode in chores.MODES else app.check(spec))
+            specs, record = planning.plan(
+                config, folder, lambda spec: None if spec.mode in chores.MODES else app.check(spec)
+            )
             if chores.asked(specs):
-                raise SystemExit(chores.run([specs[number] for number in planned.sequence], folder, planned.sequence))
+                raise SystemExit(chores.run([specs[number] for number in record.sequence], folder, record.sequence))
             planning.check_launcher(config, specs)
-            planning.require_same(folder, planned)
+            planning.require_same(folder, record)
             if not freezing.frozen(folder):
                 freezing.freeze(folder)
+                sweeps.write(folder, record)
                 freezing.start_anew(folder)
-            record = planning.begin(folder, planned)
+            planning.begin(folder, record)
         except HarnessError as error:
             raise SystemExit(app.complain(error)) from None
         INTERRUPTS.defer()  # from here on there is something to gather

@@ -8,7 +8,6 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from harness.errors import SpecError
 
@@ -77,7 +76,7 @@ def attribute(text: str, root: Path, key: str) -> tuple[str, str]:
     return locate(source, root), name
 
 
-def _run(path: Path, name: str) -> Any:
+def _run(path: Path, name: str) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)

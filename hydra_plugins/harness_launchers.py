@@ -1,10 +1,11 @@
-"""Hydra finds launchers in packages of this name; what they do is in harness.sweeps."""
+"""Hydra finds launchers and sweepers in packages of this name; what they do is in harness.sweeps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -50,3 +51,10 @@ class RayLauncher(Launcher):
         from harness.sweeps import cluster
 
         return cluster.launch(self._context, self._config, job_overrides, initial_job_idx)
+
+
+class CellSweeper(BasicSweeper):
+    """conf/hydra/sweeper/cells.yaml: every combination, as Hydra's own."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Nothing: every cell was composed and checked before the sweep began (harness.sweeps.planning)."""

@@ -50,14 +50,14 @@ def check_flags(arguments: Sequence[str]) -> None:
         )
 
 
-def compose_sweep(config: DictConfig) -> list[tuple[list[str], DictConfig]]:
-    """Composes every cell of a sweep, in their order: what was typed for each, and what it makes. Nothing is started.
+def sweep_overrides(config: DictConfig) -> list[tuple[str, ...]]:
+    """What was typed for each cell of a sweep, in their order.
 
     Args:
         config: Hydra's own, with the overrides as typed in `hydra.overrides.task`.
 
     Raises:
-        SpecError: for the first cell that cannot be composed.
+        SpecError: an argument cannot be read.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
@@ -65,10 +65,18 @@ def compose_sweep(config: DictConfig) -> list[tuple[list[str], DictConfig]]:
     fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     try:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(fixed + list(config.hydra.overrides.task))
-        cells = BasicSweeper.split_arguments(parsed, None)[0]
-        return [(list(overrides), loader.load_sweep_config(config, list(overrides))) for overrides in cells]
+        return [tuple(overrides) for overrides in BasicSweeper.split_arguments(parsed, None)[0]]
     except COMPOSITION_ERRORS as error:
         raise SpecError(explain_hydra(error)) from None
+
+
+def compose_cell(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """One cell of a sweep as Hydra composes it. Raises SpecError where it cannot be."""
+    try:
+        composed: DictConfig = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    except COMPOSITION_ERRORS as error:
+        raise SpecError(explain_hydra(error)) from None
+    return composed
 
 
 def explain_hydra(error: Exception) -> str:

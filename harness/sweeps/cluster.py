@@ -129,7 +129,7 @@ def _run(
             pace = [(time.monotonic() - began) / len(codes)] * len(codes)
             typed = " ".join(filter_overrides(cell.overrides))
             ended = f"[{len(codes)}/{len(cells)}] cell {cell.number} ended with {codes[cell.number]}"
-            print(f"{ended}{left(pace, len(cells))}: {typed}"[:100], flush=True)
+            print(f"{ended}{left(pace, len(waiting))}: {typed}"[:100], flush=True)
             if codes[cell.number] != app.INTERRUPTED:
                 context.callbacks.on_job_end(config=config, job_return=_returned(codes[cell.number]))
         if INTERRUPTS.asked and not told:
@@ -175,7 +175,9 @@ def _result(ray: Any, reference: Any, folder: Path, cell: FrozenCell) -> int:
         return app.INTERRUPTED
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:500]
-        return app.lost(Spec.from_config(cell.spec), folder / cell.folder, f"its Ray worker died: {reason}")
+        return app.conclude(
+            Spec.from_config(cell.spec), folder / cell.folder, "failed", f"its Ray worker died: {reason}", 1
+        )
 
 
 def _returned(code: int) -> JobReturn:

@@ -15,7 +15,7 @@ from harness.errors import SpecError
 from harness.results import sweeps
 from harness.results.sweeps import FrozenCell, SweepRecord
 from harness.spec import CODE, Spec
-from harness.spec.composition import compose_sweep
+from harness.spec.composition import compose_cell, sweep_overrides
 from harness.testbed.host import describe_git
 
 ORDERS = ("random", "given")
@@ -23,30 +23,40 @@ ORDERS = ("random", "given")
 MEASURED = ("validate", "measure", "plan")
 
 
-def plan(config: DictConfig, check: Callable[[Spec], None]) -> tuple[list[Spec], SweepRecord]:
-    """Compose and check every cell. Nothing is started or written.
+def plan(config: DictConfig, folder: Path, check: Callable[[Spec], None]) -> tuple[list[Spec], SweepRecord]:
+    """Check every cell; those that the folder has written down as they are there, others composed. Nothing is started.
 
     Args:
         config: Hydra's own of the sweep.
+        folder: of the sweep.
         check: what else may be wrong with a cell; raises SpecError.
 
     Returns:
-        The specs as typed, and the record that the sweep would begin with.
+        The specs as typed, and the record of the sweep.
 
     Raises:
         SpecError: a cell is wrong, two would share a folder, or the order is none.
+        HarnessError: the folder's record cannot be read.
     """
-    composed = compose_sweep(config)
-    specs = [Spec.from_config(each) for _, each in composed]
+    typed = sweep_overrides(config)
+    known = sweeps.read(folder)
+    record = known if known is not None and known.typed == typed else _compose(config, typed)
+    specs = [Spec.from_config(cell.spec) for cell in record.cells]
     for spec in specs:
         check(spec)
-    cells = tuple(
-        FrozenCell(number, _folder(each, number), tuple(overrides), spec.model_dump(mode="json"))
-        for number, ((overrides, each), spec) in enumerate(zip(composed, specs, strict=True))
-    )
+    return specs, record
+
+
+def _compose(config: DictConfig, typed: Sequence[tuple[str, ...]]) -> SweepRecord:
+    """Composing a cell takes Hydra some tenths of a second, so it is done once."""
+    cells, specs = [], []
+    for number, overrides in enumerate(typed):
+        composed = compose_cell(config, overrides)
+        specs.append(Spec.from_config(composed))
+        cells.append(FrozenCell(number, _folder(composed, number), overrides, specs[-1].model_dump(mode="json")))
     _require_own_folders(cells)
     order, seed = _order(OmegaConf.to_container(config.hydra.launcher), specs)
-    return specs, SweepRecord(cells, order, seed, sequence(len(cells), order, seed))
+    return SweepRecord(tuple(cells), order, seed, sequence(len(cells), order, seed))
 
 
 def check_launcher(config: DictConfig, specs: Sequence[Spec]) -> None:
@@ -69,28 +79,18 @@ def sequence(count: int, order: str, seed: int) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def begin(folder: Path, planned: SweepRecord) -> SweepRecord:
-    """Write the sweep down, or go on with the one that is in the folder.
-
-    Raises:
-        SpecError: the folder holds another sweep.
-        HarnessError: its record cannot be read.
-    """
-    require_same(folder, planned)
-    record = sweeps.read(folder) or planned
-    record = record.started(
-        {"at": datetime.now(UTC).isoformat(timespec="seconds"), "code_sha256": code_digest(), "git": describe_git()}
-    )
-    sweeps.write(folder, record)
-    return record
+def begin(folder: Path, record: SweepRecord) -> None:
+    """Note one start more of the sweep, and from which code."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    sweeps.write(folder, record.started({"at": now, "code_sha256": code_digest(), "git": describe_git()}))
 
 
-def require_same(folder: Path, planned: SweepRecord) -> None:
+def require_same(folder: Path, record: SweepRecord) -> None:
     """Raise SpecError where the folder holds another sweep: its cells would pass for this one's."""
     found = sweeps.read(folder)
-    if found is not None and found.typed != planned.typed:
+    if found is not None and found.typed != record.typed:
         raise SpecError(
-            f"hydra.sweep.dir={folder} holds another sweep, of {_told(found)}, and this one is of {_told(planned)}; "
+            f"hydra.sweep.dir={folder} holds another sweep, of {_told(found)}, and this one is of {_told(record)}; "
             "allowed: the same arguments, to go on with it, or another folder"
         )
 

@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from harness import app
 from harness.interrupts import INTERRUPTS
 from harness.results import sweeps
+from harness.spec import Spec
 from harness.sweeps.progress import announce
 
 
@@ -36,7 +38,12 @@ def launch(
     for number in in_order(folder, first, len(job_overrides)):
         if INTERRUPTS.asked:
             break
-        announce(took_s, len(job_overrides), number, job_overrides[number - first])
+        code = _kept(folder, number)
+        if code is not None:
+            done[number] = JobReturn(_return_value=code, status=JobStatus.COMPLETED)
+            context.callbacks.on_job_end(config=config, job_return=done[number])
+            continue
+        announce(len(done), took_s, len(job_overrides), number, job_overrides[number - first])
         began = time.monotonic()
         job = context.config_loader.load_sweep_config(config, list(job_overrides[number - first]))
         with open_dict(job):
@@ -51,6 +58,15 @@ def launch(
         took_s.append(time.monotonic() - began)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [done[number] for number in sorted(done)]
+
+
+def _kept(folder: Path, number: int) -> int | None:
+    """What a cell that the folder has, finished, ended with; Hydra need not compose it."""
+    record = sweeps.read(folder)
+    if record is None or number >= len(record.cells):
+        return None
+    cell = record.cells[number]
+    return app.kept(Spec.from_config(cell.spec), folder / cell.folder)
 
 
 def in_order(folder: Path, first: int, count: int) -> list[int]:

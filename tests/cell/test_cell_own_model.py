@@ -33,7 +33,7 @@ def run(folder: Path, *arguments: str) -> Path:
         choose_backend()
     except CapabilityError as error:
         pytest.skip(str(error))
-    typed = [*OWN, *SHORT, f"hydra.run.dir={folder}", f"profile.dir={folder.parent / 'profiles'}", *arguments]
+    typed = [*arguments, *OWN, *SHORT, f"hydra.run.dir={folder}", f"profile.dir={folder.parent / 'profiles'}"]
     done = subprocess.run(
         [sys.executable, "run.py", *typed], cwd=PROJECT, capture_output=True, text=True, timeout=280, check=False
     )
