@@ -76,7 +76,8 @@ def _is_sweep(folder: Path) -> bool:
     found = [path for path in folder.iterdir() if path.name != ".hydra"]
     cells = [path for path in found if path.is_dir() and path.name not in _OF_A_SWEEP and _is_cell(path)]
     theirs = [path for path in found if path.name in _OF_A_SWEEP]
-    return bool(cells and theirs) and len(cells) + len(theirs) == len(found)
+    begun = bool(cells) or (folder / "sweep.json").exists()  # a sweep killed before its first cell has none
+    return begun and bool(theirs) and len(cells) + len(theirs) == len(found)
 
 
 def _versioned(path: Path) -> bool:

@@ -17,6 +17,7 @@ from harness.spec import PROJECT
 from harness.sweeps import testbeds
 from netem import CapabilityError, choose_backend
 from tests.cell.test_cell_recorded import compose_spec
+from tests.cell.test_cell_training import pictures
 from tests.prediction.recordings import block, toy_folder, write
 
 MODELS = ("vgg16", "resnet101", "densenet169", "densenet201", "inception_v3")
@@ -25,7 +26,7 @@ MODELS = ("vgg16", "resnet101", "densenet169", "densenet201", "inception_v3")
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     typed = ["-m", f"hydra.sweep.dir={folder}", f"profile.dir={folder.parent / 'profiles'}", *arguments]
     return subprocess.run(
-        [sys.executable, "run.py", *typed], cwd=PROJECT, capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, "run.py", *typed], cwd=PROJECT, capture_output=True, text=True, timeout=400, check=False
     )
 
 
@@ -131,3 +132,35 @@ def test_measured_cells_take_turns_on_their_testbed(tmp_path: Path) -> None:
         for record in (json.loads((cell.folder / "status.json").read_text()) for cell in cells)
     )
     assert spans[0][1] <= spans[1][0]
+
+
+@pytest.mark.ray
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_trainings_run_beside_each_other(tmp_path: Path) -> None:
+    done = sweep(
+        tmp_path / "sweep",
+        *("hydra/launcher=ray", "mode=train", "model=mobilenet", "split=10", "seed=1,2", "dataset=imagefolder"),
+        *(f"dataset.path={pictures(tmp_path / 'pictures')}", "dataset.size=32", "train.epochs=1", "train.batch=8"),
+        *("train.original.epochs=1", "train.original.batch=8", f"train.dir={tmp_path / 'trainings'}"),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [cell.status for cell in find_cells(tmp_path / "sweep")] == ["ok", "ok"]
+    assert all((tmp_path / "sweep" / cell / "accuracy.csv").exists() for cell in ("0", "1"))
+
+
+@pytest.mark.ray
+@pytest.mark.link
+@pytest.mark.tensorflow
+@pytest.mark.triton
+@pytest.mark.slow
+def test_profiles_are_made_one_at_a_time(tmp_path: Path) -> None:
+    done = sweep(
+        tmp_path / "sweep",
+        *("hydra/launcher=ray", "mode=profile", "seed=1,2", "profile.rounds=3", "profile.warmup=1"),
+        *("model=own", f"model.factory={PROJECT / 'docs/examples/two_branches.py'}:build", "model.name=two_branches"),
+        *("model.input_shape=[97,131,3]", "constraints.min_split=0"),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [cell.status for cell in find_cells(tmp_path / "sweep")] == ["ok", "ok"]
+    assert len(list((tmp_path / "profiles").glob("two_branches-compiled-device-*.json"))) == 2

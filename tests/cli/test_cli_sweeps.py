@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.results import attempts
+from harness.results import attempts, cleaning
 from harness.results.cells import find_cells
 from harness.spec import PROJECT
 from harness.sweeps.freezing import named
@@ -231,3 +231,11 @@ def test_the_time_left_goes_by_the_cells_that_ran() -> None:
     assert left([], 9) == ""
     assert left([60.0, 120.0], 4) == ", about 6 min left"
     assert left([2.0], 9) == ""
+
+
+def test_a_sweep_killed_before_its_first_cell_is_cleaned_away(tmp_path: Path) -> None:
+    assert call(FAKE, tmp_path, "-m", "bandwidth=10,13", "hydra.sweep.dir=sweep").returncode == 0
+    for number in ("0", "1"):
+        shutil.rmtree(tmp_path / "sweep" / number)
+    (found,) = cleaning.find(tmp_path)
+    assert (found.path, found.kind) == (tmp_path / "sweep", "sweep")
