@@ -99,7 +99,7 @@ def guard(main: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except SpecError as error:
+    except HarnessError as error:
         return complain(error)
     except Exception as error:
         from hydra.core.hydra_config import HydraConfig

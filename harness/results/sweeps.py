@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -66,8 +67,15 @@ def read(folder: Path) -> SweepRecord | None:
         HarnessError: it is there, and cannot be read.
     """
     path = Path(folder) / FILE
-    if not path.exists():
+    try:
+        changed = path.stat().st_mtime_ns
+    except FileNotFoundError:
         return None
+    return _read(path, changed)
+
+
+@functools.lru_cache(maxsize=1)  # every cell of a sweep asks for it
+def _read(path: Path, _changed_ns: int) -> SweepRecord:
     record = read_json(path)
     try:
         cells = tuple(

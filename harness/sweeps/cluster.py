@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def launch(
     """Run the cells. What became of them, as they were typed.
 
     Raises:
-        HarnessError: the cluster cannot be reached, or has no node with a testbed that a cell needs.
+        HarnessError: the sweep was not written down.
     """
     import ray
 
@@ -53,7 +54,10 @@ def launch(
         raise HarnessError(f"{folder / sweeps.FILE} is missing: the sweep was not written down")
     launcher: Any = OmegaConf.to_container(config.hydra.launcher)
     cells = [record.cells[number] for number in in_order(folder, first, len(job_overrides))]
-    _start(ray, launcher, cells)
+    try:
+        _start(ray, launcher, cells)
+    except HarnessError as error:
+        return [_returned(_not_started(folder, cell, error)) for cell in cells]
     try:
         codes = _run(ray, launcher, folder, cells, context, config)
     finally:
@@ -69,10 +73,14 @@ def run_frozen(sweep: Path, cell: FrozenCell) -> int:
 
 
 def _start(ray: Any, launcher: Mapping[str, Any], cells: Sequence[FrozenCell]) -> None:
-    """Reach the cluster, or start one here that offers what the cells need."""
+    """Reach the cluster, or start one here that offers what the cells need.
+
+    Raises:
+        HarnessError: it cannot be reached or started, or has no node with a testbed that a cell needs.
+    """
     needed = {testbed for cell in cells if (testbed := _testbed(cell, launcher)) is not None}
     if launcher["address"] is not None:
-        ray.init(address=launcher["address"], log_to_driver=False, logging_level="ERROR")
+        _init(ray, address=launcher["address"])
         offered = ray.cluster_resources()
         missing = sorted(name for name in needed if testbeds.resource(name) not in offered)
         if missing:
@@ -84,16 +92,29 @@ def _start(ray: Any, launcher: Mapping[str, Any], cells: Sequence[FrozenCell]) -
         return
     # Workers inherit the environment of the cluster's processes. Nothing is told to anybody outside.
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    ray.init(
+    _init(
+        ray,
         address="local",
         _node_ip_address="127.0.0.1",
         num_cpus=launcher["cpus"] or os.cpu_count(),
         resources={testbeds.resource(name): 1 for name in needed},
         object_store_memory=_STORE_BYTES,
         include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
     )
+
+
+def _init(ray: Any, **options: Any) -> None:
+    try:
+        ray.init(**options, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # Ray raises many types, gRPC's among them
+        reason = " ".join(str(error).split())[:300]
+        raise HarnessError(f"the Ray cluster {options['address']} cannot be reached: {reason}") from error
+
+
+def _not_started(folder: Path, cell: FrozenCell, error: HarnessError) -> int:
+    spec = Spec.from_config(cell.spec)
+    kept = app.kept(spec, folder / cell.folder)
+    return kept if kept is not None else app.conclude(spec, folder / cell.folder, "failed", str(error), 1)
 
 
 def _testbed(cell: FrozenCell, launcher: Mapping[str, Any]) -> str | None:
@@ -117,7 +138,7 @@ def _run(
         own = {testbeds.resource(testbed): 1} if testbed else {}
         # Ray would run a cell again whose process died, without a word; here that is one that failed.
         task = ray.remote(max_retries=0, num_cpus=launcher["cpus_per_cell"], resources=own)(_worker())
-        waiting[task.remote(*where, str(folder), cell.number)] = cell
+        waiting[task.remote(*where, str(folder), asdict(cell))] = cell
     codes: dict[int, int] = {}
     began = time.monotonic()
     told = False
@@ -146,7 +167,7 @@ def _worker() -> Any:
 
     variable = PROJECT_VARIABLE  # Ray sends what the function closes over with it
 
-    def work(code: str, project: str, cwd: str, sweep: str, number: int) -> int:
+    def work(code: str, project: str, cwd: str, sweep: str, cell: dict[str, Any]) -> int:
         import os
         import sys
         from pathlib import Path
@@ -156,13 +177,10 @@ def _worker() -> Any:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.chdir(cwd)
         sys.path.insert(0, code)
-        from harness.results import sweeps
+        from harness.results.sweeps import FrozenCell
         from harness.sweeps.cluster import run_frozen
 
-        record = sweeps.read(Path(sweep))
-        if record is None:
-            raise FileNotFoundError(f"{sweep} is not on this node")
-        return run_frozen(Path(sweep), record.cells[number])
+        return run_frozen(Path(sweep), FrozenCell(**cell))
 
     return work
 
