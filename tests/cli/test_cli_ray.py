@@ -43,6 +43,7 @@ def recordings(folder: Path) -> Path:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_grid_over_five_models_is_on_ray_what_it_is_in_turn(tmp_path: Path) -> None:
     """5 models x 50 bandwidths x 20 round trips: a cell each model, the links a grid within it."""
     grid = (

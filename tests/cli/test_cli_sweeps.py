@@ -57,12 +57,12 @@ def wait_for_calls(folder: Path, count: int) -> None:
 
 
 def test_the_order_is_random_by_a_recorded_seed(tmp_path: Path) -> None:
-    rates = [10.0 + 0.1 * place for place in range(8)]
+    rates = [10.0 + 0.1 * place for place in range(4)]
     typed = f"bandwidth={','.join(f'{rate:g}' for rate in rates)}"
     assert call(FAKE, tmp_path, "-m", typed, "hydra.sweep.dir=sweep", "hydra.launcher.seed=3").returncode == 0
     found = record(tmp_path / "sweep")
     assert (found["order"], found["seed"]) == ("random", 3)
-    assert found["sequence"] == list(sequence(8, "random", 3))
+    assert found["sequence"] == list(sequence(4, "random", 3))
     assert calls(tmp_path) == [f"{rates[number]:g} 0" for number in found["sequence"]]
     assert [cell["spec"]["bandwidth"] for cell in found["cells"]] == pytest.approx(rates)
 
@@ -71,11 +71,6 @@ def test_the_order_is_random_by_a_recorded_seed(tmp_path: Path) -> None:
 def test_a_random_order_has_every_cell_once(count: int, seed: int) -> None:
     assert sorted(sequence(count, "random", seed)) == list(range(count))
     assert sequence(count, "random", seed) == sequence(count, "random", seed)
-
-
-def test_modes_that_do_not_compare_times_run_as_typed(tmp_path: Path) -> None:
-    assert call(FAKE, tmp_path, "-m", "mode=predict", "seed=1,2,3", "hydra.sweep.dir=sweep").returncode == 0
-    assert [line.split()[1] for line in calls(tmp_path)] == ["1", "2", "3"]
 
 
 def test_what_is_edited_in_mid_sweep_changes_no_later_cell(tmp_path: Path) -> None:
@@ -88,7 +83,7 @@ def test_what_is_edited_in_mid_sweep_changes_no_later_cell(tmp_path: Path) -> No
     run = subprocess.Popen(
         [sys.executable, str(checkout / "tests/cli/fake_cell.py"), "-m", "seed=1,2,3", "hydra.sweep.dir=sweep"],
         cwd=tmp_path,
-        env={**ENVIRONMENT, "PYTHONPATH": str(checkout), "FAKE_CELL_SECONDS": "1"},
+        env={**ENVIRONMENT, "PYTHONPATH": str(checkout), "FAKE_CELL_SECONDS": "0.5"},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -127,9 +122,9 @@ def test_a_sweep_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupt_at_any_moment_leaves_a_gathered_sweep_that_goes_on(tmp_path: Path, number: int) -> None:
-    typed = f"seed={','.join(str(seed) for seed in range(6))}"
+    typed = "seed=0,1,2,3"
     run = start(tmp_path, typed)
     wait_for_calls(tmp_path, 2)
     time.sleep(random.uniform(0, 0.4))  # within a cell, or between two
@@ -137,11 +132,11 @@ def test_an_interrupt_at_any_moment_leaves_a_gathered_sweep_that_goes_on(tmp_pat
     out, errors = run.communicate(timeout=60)
     assert run.returncode == 130, errors
     cells = find_cells(tmp_path / "sweep")
-    assert len(cells) == 6
+    assert len(cells) == 4
     assert {cell.status for cell in cells} == {"ok", "interrupted"}
     assert "results: sweep" in out
     summary = json.loads((tmp_path / "sweep" / "summary.json").read_text())
-    assert (summary["exit_code"], len(summary["cells"])) == (130, 6)
+    assert (summary["exit_code"], len(summary["cells"])) == (130, 4)
     finished = {cell.name for cell in cells if cell.status == "ok"}
 
     assert call(FAKE, tmp_path, "-m", typed, "hydra.sweep.dir=sweep").returncode == 0
@@ -152,7 +147,7 @@ def test_an_interrupt_at_any_moment_leaves_a_gathered_sweep_that_goes_on(tmp_pat
 @pytest.mark.parametrize(
     ("count", "kills", "typed"),
     [
-        (6, 2, ("model=vgg16", "bandwidth=30,60", "latency=28", "seed=1,2,3")),
+        (4, 1, ("model=vgg16", "bandwidth=30,60", "latency=28", "seed=1,2")),
         pytest.param(
             *(24, 3, ("model=densenet169,resnet101,vgg16", "bandwidth=30,60", "latency=10,28", "seed=1,2")),
             marks=pytest.mark.slow,
@@ -188,10 +183,10 @@ def test_a_sweep_killed_again_and_again_ends_with_each_cell_once(
 
 
 def test_one_cell_that_cannot_run_and_one_that_crashes_leave_the_others(tmp_path: Path) -> None:
-    done = call(FAKE, tmp_path, "-m", "bandwidth=10,20,21,13,30", "hydra.sweep.dir=sweep")
+    done = call(FAKE, tmp_path, "-m", "bandwidth=10,20,21", "hydra.sweep.dir=sweep")
     assert done.returncode == 1
     cells = {cell.bandwidth_mbps: cell for cell in find_cells(tmp_path / "sweep")}
-    assert {rate for rate, cell in cells.items() if cell.status == "ok"} == {10.0, 13.0, 30.0}
+    assert {rate for rate, cell in cells.items() if cell.status == "ok"} == {10.0}
     assert cells[20.0].error == "the edge is gone"
     assert cells[21.0].error == "ZeroDivisionError: by zero"
     with (tmp_path / "sweep" / "results.csv").open(newline="") as file:
@@ -233,9 +228,10 @@ def test_the_time_left_goes_by_the_cells_that_ran() -> None:
     assert left([2.0], 9) == ""
 
 
-def test_a_sweep_killed_before_its_first_cell_is_cleaned_away(tmp_path: Path) -> None:
-    assert call(FAKE, tmp_path, "-m", "bandwidth=10,13", "hydra.sweep.dir=sweep").returncode == 0
+def test_modes_that_compare_no_times_run_as_typed_and_a_sweep_without_cells_is_cleaned_away(tmp_path: Path) -> None:
+    assert call(FAKE, tmp_path, "-m", "mode=predict", "seed=1,2", "hydra.sweep.dir=sweep").returncode == 0
+    assert [line.split()[1] for line in calls(tmp_path)] == ["1", "2"]
     for number in ("0", "1"):
-        shutil.rmtree(tmp_path / "sweep" / number)
+        shutil.rmtree(tmp_path / "sweep" / number)  # as if it had been killed before its first cell
     (found,) = cleaning.find(tmp_path)
     assert (found.path, found.kind) == (tmp_path / "sweep", "sweep")
