@@ -54,9 +54,10 @@ class Experiment(Callback):  # type: ignore[misc]
                 raise SystemExit(chores.run([specs[number] for number in record.sequence], folder, record.sequence))
             planning.check_launcher(config, specs)
             planning.require_same(folder, record)
-            if not freezing.frozen(folder):
+            lasting = any(spec.mode not in freezing.AT_ONCE for spec in specs)
+            if lasting and not freezing.frozen(folder):
                 freezing.freeze(folder)
-                sweeps.write(folder, record)
+                sweeps.write(folder, record)  # the copy need not compose the cells again
                 freezing.start_anew(folder)
             planning.begin(folder, record)
         except HarnessError as error:

@@ -19,12 +19,13 @@ class CellLauncher(Launcher):
         self._order = (order, seed)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self._context, self._task, self._config = hydra_context, task_function, config
+        del task_function  # a cell is what the sweep has written down, not what Hydra would compose by then
+        self._context, self._config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from harness.sweeps import serial
 
-        return serial.launch(self._context, self._task, self._config, job_overrides, initial_job_idx)
+        return serial.launch(self._context, self._config, job_overrides, initial_job_idx)
 
 
 class RayLauncher(Launcher):

@@ -14,21 +14,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.core.utils import JobReturn, filter_overrides
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from harness import app
 from harness.errors import HarnessError
 from harness.interrupts import INTERRUPTS
-from harness.results import sweeps
-from harness.results.records import write_atomic
 from harness.results.sweeps import FrozenCell
 from harness.spec import CODE, PROJECT, Spec
 from harness.spec.fields import PROJECT_VARIABLE
 from harness.sweeps import testbeds
 from harness.sweeps.progress import left
-from harness.sweeps.serial import in_order
+from harness.sweeps.serial import in_order, returned
 
 #: How often it is looked whether somebody wants to stop.
 _POLL_S = 0.5
@@ -49,27 +47,17 @@ def launch(
     import ray
 
     folder = Path(config.hydra.sweep.dir).resolve()
-    record = sweeps.read(folder)
-    if record is None:
-        raise HarnessError(f"{folder / sweeps.FILE} is missing: the sweep was not written down")
     launcher: Any = OmegaConf.to_container(config.hydra.launcher)
-    cells = [record.cells[number] for number in in_order(folder, first, len(job_overrides))]
+    cells = in_order(folder, first, len(job_overrides))
     try:
         _start(ray, launcher, cells)
     except HarnessError as error:
-        return [_returned(_not_started(folder, cell, error)) for cell in cells]
+        return [returned(_not_started(folder, cell, error)) for cell in cells]
     try:
         codes = _run(ray, launcher, folder, cells, context, config)
     finally:
         ray.shutdown()
-    return [_returned(codes[number]) for number in sorted(codes)]
-
-
-def run_frozen(sweep: Path, cell: FrozenCell) -> int:
-    """One cell as the sweep has it written down; its exit code."""
-    folder = sweep / cell.folder
-    write_atomic(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(cell.overrides))))
-    return app.run_of_sweep(Spec.from_config(cell.spec), folder)
+    return [returned(codes[number]) for number in sorted(codes)]
 
 
 def _start(ray: Any, launcher: Mapping[str, Any], cells: Sequence[FrozenCell]) -> None:
@@ -152,7 +140,7 @@ def _run(
             ended = f"[{len(codes)}/{len(cells)}] cell {cell.number} ended with {codes[cell.number]}"
             print(f"{ended}{left(pace, len(waiting))}: {typed}"[:100], flush=True)
             if codes[cell.number] != app.INTERRUPTED:
-                context.callbacks.on_job_end(config=config, job_return=_returned(codes[cell.number]))
+                context.callbacks.on_job_end(config=config, job_return=returned(codes[cell.number]))
         if INTERRUPTS.asked and not told:
             told, until = True, time.monotonic() + _GRACE_S
             for reference in waiting:
@@ -178,7 +166,7 @@ def _worker() -> Any:
         os.chdir(cwd)
         sys.path.insert(0, code)
         from harness.results.sweeps import FrozenCell
-        from harness.sweeps.cluster import run_frozen
+        from harness.sweeps.serial import run_frozen
 
         return run_frozen(Path(sweep), FrozenCell(**cell))
 
@@ -196,7 +184,3 @@ def _result(ray: Any, reference: Any, folder: Path, cell: FrozenCell) -> int:
         return app.conclude(
             Spec.from_config(cell.spec), folder / cell.folder, "failed", f"its Ray worker died: {reason}", 1
         )
-
-
-def _returned(code: int) -> JobReturn:
-    return JobReturn(_return_value=code, status=JobStatus.COMPLETED)

@@ -16,6 +16,8 @@ from harness.spec import CODE, PROJECT
 from harness.spec.fields import PROJECT_VARIABLE
 from harness.testbed.host import COPIED_FROM, git_state
 
+#: Modes whose sweeps are over before anybody edits anything.
+AT_ONCE = ("predict",)
 #: The copy, in the folder of the sweep.
 FOLDER = ".code"
 #: Packages and files that a run is made of.

@@ -6,71 +6,70 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
 
 from harness import app
+from harness.errors import HarnessError
 from harness.interrupts import INTERRUPTS
 from harness.results import sweeps
+from harness.results.records import write_atomic
+from harness.results.sweeps import FrozenCell
 from harness.spec import Spec
 from harness.sweeps.progress import announce
 
 
 def launch(
-    context: HydraContext,
-    task: TaskFunction,
-    config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int,
+    context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int
 ) -> list[JobReturn]:
-    """Run the cells; none is started after an interrupt. What became of them, those that ran, as they were typed.
+    """Run the cells as they are written down; none is started after an interrupt.
 
     Args:
         job_overrides: of each cell, as typed.
         first: the number of the first.
+
+    Returns:
+        What became of those that ran, as they were typed.
+
+    Raises:
+        HarnessError: the sweep was not written down.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     folder = Path(config.hydra.sweep.dir)
-    done: dict[int, JobReturn] = {}
+    cells = in_order(folder, first, len(job_overrides))
+    codes: dict[int, int] = {}
     took_s: list[float] = []
-    for number in in_order(folder, first, len(job_overrides)):
+    for cell in cells:
         if INTERRUPTS.asked:
             break
-        code = _kept(folder, number)
-        if code is not None:
-            done[number] = JobReturn(_return_value=code, status=JobStatus.COMPLETED)
-            context.callbacks.on_job_end(config=config, job_return=done[number])
-            continue
-        announce(len(done), took_s, len(job_overrides), number, job_overrides[number - first])
-        began = time.monotonic()
-        job = context.config_loader.load_sweep_config(config, list(job_overrides[number - first]))
-        with open_dict(job):
-            job.hydra.job.id = job.hydra.job.num = number
-        done[number] = run_job(
-            hydra_context=context,
-            task_function=task,
-            config=job,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
-        took_s.append(time.monotonic() - began)
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    return [done[number] for number in sorted(done)]
+        code = app.kept(Spec.from_config(cell.spec), folder / cell.folder)
+        if code is None:
+            announce(len(codes), took_s, len(cells), cell.number, cell.overrides)
+            began = time.monotonic()
+            code = run_frozen(folder, cell)
+            took_s.append(time.monotonic() - began)
+        codes[cell.number] = code
+        context.callbacks.on_job_end(config=config, job_return=returned(code))
+    return [returned(codes[number]) for number in sorted(codes)]
 
 
-def _kept(folder: Path, number: int) -> int | None:
-    """What a cell that the folder has, finished, ended with; Hydra need not compose it."""
+def run_frozen(sweep: Path, cell: FrozenCell) -> int:
+    """One cell as the sweep has it written down; its exit code. Hydra need not compose it again."""
+    folder = sweep / cell.folder
+    write_atomic(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(cell.overrides))))
+    return app.run_of_sweep(Spec.from_config(cell.spec), folder)
+
+
+def in_order(folder: Path, first: int, count: int) -> list[FrozenCell]:
+    """A batch of cells in the order that the sweep has written down. Raises HarnessError where it has not."""
     record = sweeps.read(folder)
-    if record is None or number >= len(record.cells):
-        return None
-    cell = record.cells[number]
-    return app.kept(Spec.from_config(cell.spec), folder / cell.folder)
+    if record is None:
+        raise HarnessError(f"{folder / sweeps.FILE} is missing: the sweep was not written down")
+    return [record.cells[number] for number in record.sequence if first <= number < first + count]
 
 
-def in_order(folder: Path, first: int, count: int) -> list[int]:
-    """The numbers of a batch of cells in the order that the sweep has written down."""
-    record = sweeps.read(folder)
-    own = range(first, first + count)
-    return [number for number in record.sequence if number in own] if record is not None else list(own)
+def returned(code: int) -> JobReturn:
+    """What Hydra takes for the end of a job."""
+    return JobReturn(_return_value=code, status=JobStatus.COMPLETED)

@@ -231,6 +231,7 @@ def test_the_time_left_goes_by_the_cells_that_ran() -> None:
 def test_modes_that_compare_no_times_run_as_typed_and_a_sweep_without_cells_is_cleaned_away(tmp_path: Path) -> None:
     assert call(FAKE, tmp_path, "-m", "mode=predict", "seed=1,2", "hydra.sweep.dir=sweep").returncode == 0
     assert [line.split()[1] for line in calls(tmp_path)] == ["1", "2"]
+    assert not (tmp_path / "sweep" / ".code").exists()
     for number in ("0", "1"):
         shutil.rmtree(tmp_path / "sweep" / number)  # as if it had been killed before its first cell
     (found,) = cleaning.find(tmp_path)
