@@ -19,9 +19,11 @@ from harness.spec.fields import nearest, options
 from harness.spec.messages import unknown_key
 from harness.spec.schema import Spec
 
-#: What composing can raise for a wrong command line; ValueError for flags that exclude each other.
+#: What Hydra raises for a command line that it knows to be wrong; ValueError for flags that exclude each other.
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
+#: Characters of a line that is for reading; a value of thousands may stand in it.
+_LONGEST = 1000
 _UNKNOWN = re.compile(r"Could not (?:override|delete(?: from config)?)\.? '([^'=]+)")
 
 
@@ -66,7 +68,7 @@ def sweep_overrides(config: DictConfig) -> list[tuple[str, ...]]:
     try:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(fixed + list(config.hydra.overrides.task))
         return [tuple(overrides) for overrides in BasicSweeper.split_arguments(parsed, None)[0]]
-    except COMPOSITION_ERRORS as error:
+    except Exception as error:  # nothing of ours has run: whatever Hydra cannot do with it, the command line is wrong
         raise SpecError(explain_hydra(error)) from None
 
 
@@ -74,7 +76,7 @@ def compose_cell(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """One cell of a sweep as Hydra composes it. Raises SpecError where it cannot be."""
     try:
         composed: DictConfig = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
-    except COMPOSITION_ERRORS as error:
+    except Exception as error:  # as above
         raise SpecError(explain_hydra(error)) from None
     return composed
 
@@ -100,7 +102,10 @@ def explain_hydra(error: Exception) -> str:
     if first.startswith("Error merging override") and error.__cause__:
         first = f"{first}: {str(error.__cause__).splitlines()[0]}"
         return " ".join(first.split())
-    return " ".join(str(error).split()) or first
+    text = " ".join(str(error).split()) or first
+    if not isinstance(error, COMPOSITION_ERRORS):  # it stumbled over something that it did not expect
+        text = f"Hydra cannot read this command line: {type(error).__name__}: {text}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _unknown_option(error: Any) -> str:

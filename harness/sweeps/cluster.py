@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, filter_overrides
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -46,6 +47,7 @@ def launch(
     """
     import ray
 
+    HydraConfig.instance().set_config(config)  # what goes wrong from here on is not the command line
     folder = Path(config.hydra.sweep.dir).resolve()
     launcher: Any = OmegaConf.to_container(config.hydra.launcher)
     cells = in_order(folder, first, len(job_overrides))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -36,6 +37,7 @@ def launch(
         HarnessError: the sweep was not written down.
     """
     setup_globals()
+    HydraConfig.instance().set_config(config)  # what goes wrong from here on is not the command line
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     folder = Path(config.hydra.sweep.dir)
     cells = in_order(folder, first, len(job_overrides))
