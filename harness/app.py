@@ -7,7 +7,6 @@ on the console, and in its exit code.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -18,6 +17,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from harness.errors import GateFailure, HarnessError, SpecError
+from harness.interrupts import INTERRUPTS
+from harness.results import attempts, sweeps
 from harness.results.records import STATUS, write_atomic, write_json
 from harness.results.schema import SCHEMA_VERSION
 from harness.spec import Spec
@@ -50,7 +51,9 @@ RECORDS = (
     "splits.csv",
     "errors.csv",
     "lookup.json",
+    "link.txt",
     "summary.json",
+    "summary.md",
     "report.html",
     "errors.svg",
     "errors.png",
@@ -86,7 +89,7 @@ def complain(error: BaseException) -> int:
 
 def guard(main: Callable[[], Any]) -> int:
     """Run Hydra's `main`; what Hydra raises becomes one line and the exit code that DESIGN gives it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
+    INTERRUPTS.watch()  # a polite kill cleans up as Ctrl-C does
     try:
         if any(argument.startswith("-") for argument in sys.argv[1:]):
             from harness.spec.composition import check_flags  # late, as below: a single run does without it
@@ -96,7 +99,7 @@ def guard(main: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except SpecError as error:
+    except HarnessError as error:
         return complain(error)
     except Exception as error:
         from hydra.core.hydra_config import HydraConfig
@@ -121,15 +124,35 @@ def run_job(config: DictConfig) -> int:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     try:
-        spec = Spec.from_config(config)
-    except SpecError as error:  # only with a sweeper that invents its cells as it goes
+        if hydra.mode == RunMode.MULTIRUN:
+            return run_of_sweep(frozen(Path(hydra.sweep.dir), hydra.job.num) or Spec.from_config(config), folder)
+        return run_cell(Spec.from_config(config), folder)
+    except HarnessError as error:  # only with a sweeper that invents its cells as it goes
         return complain(error)
-    if hydra.mode == RunMode.MULTIRUN:
-        kept = finished(spec, folder)
-        if kept is not None:
-            print(f"kept: {_short(folder)}", flush=True)
-            return kept
-    return run_cell(spec, folder)
+
+
+def run_of_sweep(spec: Spec, folder: Path) -> int:
+    """One cell of a sweep, unless its folder holds it, finished, or the sweep was told to stop."""
+    code = kept(spec, folder)
+    if code is not None:
+        return code
+    if INTERRUPTS.asked:
+        return conclude(spec, folder, "interrupted", "interrupted before it began", INTERRUPTED)
+    return run_cell(spec, folder, attempt=attempts.begin(folder))
+
+
+def kept(spec: Spec, folder: Path) -> int | None:
+    """The exit code of a cell that its folder holds, finished, and a word about it; None where it has to run."""
+    code = finished(spec, folder)
+    if code is not None:
+        print(f"kept: {_short(folder)}", flush=True)
+    return code
+
+
+def frozen(sweep: Path, number: int) -> Spec | None:
+    """The cell as it was before the first of the sweep began; None where nothing was written down."""
+    record = sweeps.read(sweep)
+    return Spec.from_config(record.cells[number].spec) if record is not None and number < len(record.cells) else None
 
 
 def finished(spec: Spec, folder: Path) -> int | None:
@@ -142,22 +165,46 @@ def finished(spec: Spec, folder: Path) -> int | None:
         return None
 
 
-def run_cell(spec: Spec, folder: Path, runner: Runner | None = None) -> int:
+def run_cell(spec: Spec, folder: Path, runner: Runner | None = None, attempt: attempts.Attempt | None = None) -> int:
     """Run one cell into `folder` and return its exit code. Never raises, not even when interrupted.
 
     Args:
         spec: what to run.
         folder: where its files go; made if missing.
         runner: what runs it, `harness.cell.run` unless told: returns the verdict, raises HarnessError.
+        attempt: which of several tries of a sweep this is; the status says so.
     """
     started = _now()
+    with INTERRUPTS.deferred():
+        status = _run(spec, folder, runner) | {"started": started, "finished": _now()}
+        if attempt is not None:
+            status |= attempt.record()
+        _write_status(folder, status)
+        if attempt is not None:
+            attempt.end(status)
+    print(f"results: {_short(folder)}", flush=True)
+    return int(status["exit_code"])
+
+
+def conclude(spec: Spec, folder: Path, status: str, error: str, code: int) -> int:
+    """Write down how a cell ended that cannot say so itself; returns its exit code."""
+    write_atomic(folder / SPEC, spec.to_yaml())
+    ended = {"status": status, "verdict": None, "error": error, "exit_code": code, "finished": _now()}
+    _write_status(folder, ended)
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return code
+
+
+def _run(spec: Spec, folder: Path, runner: Runner | None) -> dict[str, Any]:
+    """How it ended, as `status.json` says it."""
     status: dict[str, Any] = {"status": "ok", "verdict": None, "error": None, "exit_code": 0}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in RECORDS:
             (folder / name).unlink(missing_ok=True)
         write_atomic(folder / SPEC, spec.to_yaml())
-        verdict = (runner or _default_runner())(spec, folder)
+        with INTERRUPTS.allowed():
+            verdict = (runner or _default_runner())(spec, folder)
         status |= {"verdict": verdict, "exit_code": VERDICT_CODES[verdict]}
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr, flush=True)
@@ -172,9 +219,7 @@ def run_cell(spec: Spec, folder: Path, runner: Runner | None = None) -> int:
     except (Exception, SystemExit) as error:
         report_crash(folder, error)
         status |= {"status": "failed", "error": _line(error), "exit_code": 1}
-    _write_status(folder, status | {"started": started, "finished": _now()})
-    print(f"results: {_short(folder)}", flush=True)
-    return int(status["exit_code"])
+    return status
 
 
 def report_crash(folder: Path, error: BaseException) -> None:

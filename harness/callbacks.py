@@ -14,6 +14,8 @@ from omegaconf import DictConfig
 
 from harness import app, chores
 from harness.errors import HarnessError
+from harness.interrupts import INTERRUPTS
+from harness.results import sweeps
 from harness.spec import Spec
 
 
@@ -34,22 +36,36 @@ class Experiment(Callback):  # type: ignore[misc]
         except HarnessError as error:
             raise SystemExit(app.complain(error)) from None
 
-    def on_run_end(self, **_: Any) -> None:
+    def on_run_end(self, config: DictConfig, **_: Any) -> None:
         """A single run ends with the code of its cell."""
+        _summarise(Path(config.hydra.run.dir))
         raise SystemExit(app.combine(self._codes))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a sweep, one wrong cell in it being enough, or plan it, before its folder is made."""
-        from harness.spec.composition import check_sweep  # a single run does without it
+        from harness.sweeps import freezing, planning  # a single run does without them
 
+        folder = Path(config.hydra.sweep.dir)
         try:
-            specs = check_sweep(config, lambda spec: None if spec.mode in chores.MODES else app.check(spec))
+            specs, record = planning.plan(
+                config, folder, lambda spec: None if spec.mode in chores.MODES else app.check(spec)
+            )
             if chores.asked(specs):
-                raise SystemExit(chores.run(specs, Path(config.hydra.sweep.dir)))
+                raise SystemExit(chores.run([specs[number] for number in record.sequence], folder, record.sequence))
+            planning.check_launcher(config, specs)
+            planning.require_same(folder, record)
+            lasting = any(spec.mode not in freezing.AT_ONCE for spec in specs)
+            if lasting and not freezing.frozen(folder):
+                freezing.freeze(folder)
+                sweeps.write(folder, record)  # the copy need not compose the cells again
+                freezing.start_anew(folder)
+            planning.begin(folder, record)
         except HarnessError as error:
             raise SystemExit(app.complain(error)) from None
-        self._sweep = Path(config.hydra.sweep.dir)
-        print(f"sweep of {len(specs)} cells in {self._sweep}", flush=True)
+        INTERRUPTS.defer()  # from here on there is something to gather
+        self._sweep = folder
+        randomly = f" in random order (seed {record.seed})" if record.order == "random" else ""
+        print(f"sweep of {len(specs)} cells{randomly} in {self._sweep}", flush=True)
 
     def on_job_end(self, job_return: Any, **_: Any) -> None:
         """Note the code of a cell; an interrupt ends the whole sweep, which is gathered all the same."""
@@ -65,12 +81,24 @@ class Experiment(Callback):  # type: ignore[misc]
     def _finish(self) -> None:
         if self._sweep is None:
             raise SystemExit(app.combine(self._codes))
+        if INTERRUPTS.asked:
+            self._codes.append(app.INTERRUPTED)
         try:
             from harness.report.sweep import aggregate
 
             self._codes.append(aggregate(self._sweep)["exit_code"])
+            _summarise(self._sweep)
         except Exception as error:
             app.report_crash(self._sweep, error)
             self._codes.append(1)
         print(f"results: {self._sweep}", file=sys.stdout, flush=True)
         raise SystemExit(app.combine(self._codes))
+
+
+def _summarise(folder: Path) -> None:
+    from harness.report import markdown  # late: what only checks a spec does without
+
+    try:
+        markdown.write(folder, announce=True)
+    except OSError as error:
+        print(f"error: no {markdown.FILE} in {folder}: {error}", file=sys.stderr)

@@ -32,28 +32,29 @@ def asked(specs: Sequence[Spec]) -> str | None:
     return mode
 
 
-def run(specs: Sequence[Spec], folder: Path) -> int:
+def run(specs: Sequence[Spec], folder: Path, numbers: Sequence[int] | None = None) -> int:
     """Do it and return the exit code; the output goes to the console.
 
     Args:
-        specs: the cells as composed, one where it is no sweep.
+        specs: the cells as composed, one where it is no sweep, in the order in which they would run.
         folder: where Hydra would put the run.
+        numbers: of the cells, where that is not their order.
 
     Raises:
         SpecError: what it is about does not exist.
     """
     mode = asked(specs)
     if mode == "plan":
-        return _plan(specs)
+        return _plan(specs, numbers)
     if mode == "doctor":
         return _doctor()
     return _report(specs[0], folder) if mode == "report" else _clean(specs[0])
 
 
-def _plan(specs: Sequence[Spec]) -> int:
+def _plan(specs: Sequence[Spec], numbers: Sequence[int] | None) -> int:
     from harness.cell.planning import lines, plan
 
-    print("\n".join(lines(plan(specs))))
+    print("\n".join(lines(plan(specs), numbers)))
     return 0
 
 

@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
-from harness.spec import PROJECT, Spec
-from tests.cli import fake_cell
+from harness.spec import PROJECT
+from tests.repository import TARGETS, check, commands, run
 
 LONGEST_MODULE = 320
-TARGETS = ("run", "test", "test-all", "lint", "venv", "lock", "help")
 PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)(?: ; .*?)?\s+--hash=sha256:[0-9a-f]{64}")
-#: Of run.py: these end at once, so they are run as they stand.
-QUICK_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info"}
 #: A home folder, or this checkout. A checkout just below the root has a name too common to look for.
 ABSOLUTE = [r"/(?:home|Users)/\w", r"(?<![\w}])/roo[t]\b"] + (
     [re.escape(str(PROJECT)) + r"\b"] if len(PROJECT.parts) > 2 else []
 )
-
-
-def run(*command: str, folder: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**{name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -49,90 +30,15 @@ def tracked(*patterns: str) -> list[Path]:
 # -- the README's commands ----------------------------------------------------------------------------------------
 
 
-def readme_commands() -> list[str]:
-    """Every command in a fenced `sh` block, without comments; `a && b` is two."""
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    commands = [shlex.join(shlex.split(line, comments=True)).replace("'&&'", "&&") for line in lines]
-    return list(dict.fromkeys(part for command in commands for part in command.split(" && ") if part))
-
-
-def compose(arguments: list[str], folder: Path) -> None:
-    """What `run.py` with these arguments would do, up to its start."""
-    flags = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
-    if flags & QUICK_FLAGS:
-        done = run(sys.executable, str(PROJECT / "run.py"), *arguments, folder=folder)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
-    elif flags & {"-m", "--multirun"}:  # the whole sweep, with cells that do nothing
-        done = run(sys.executable, fake_cell.__file__, *arguments, folder=folder, PYTHONPATH=str(PROJECT))
-        assert done.returncode == 0, done.stderr
-        assert len((folder / "calls.txt").read_text().splitlines()) > 1
-    else:
-        done = run(sys.executable, str(PROJECT / "run.py"), *arguments, "--cfg", "job", "--resolve", folder=folder)
-        assert done.returncode == 0, done.stderr
-        Spec.from_config(yaml.safe_load(done.stdout))
-
-
-def make_command(words: list[str], folder: Path) -> None:
-    """Its targets exist, and what it hands to run.py or to pytest is right."""
-    variables = dict(word.split("=", 1) for word in words if "=" in word)
-    targets = [word for word in words if "=" not in word]
-    done = run("make", "-n", *words)
-    assert done.returncode == 0, done.stderr
-    assert set(targets) <= set(TARGETS)
-    if "run" in targets:
-        compose(shlex.split(variables.get("ARGS", "")), folder)
-    elif "ARGS" in variables:
-        collect(shlex.split(variables["ARGS"]))
-
-
-def collect(arguments: list[str]) -> None:
-    done = run(sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments)
-    assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.parametrize("command", readme_commands())
+@pytest.mark.parametrize("command", commands(PROJECT / "README.md"))
 def test_a_command_of_the_readme_works(command: str, tmp_path: Path) -> None:
-    """Run if it is quick, else composed. A command of a kind that nothing here knows fails: it needs its check."""
-    program, *arguments = shlex.split(command)
-    if program in ("python", ".venv/bin/python"):
-        if arguments[0] == "run.py":
-            compose(arguments[1:], tmp_path)
-        elif arguments[:2] == ["-m", "pytest"]:
-            collect(arguments[2:])
-        elif arguments[0].startswith("experiments/") or arguments[:2] == ["-m", "experiments"]:
-            done = run(sys.executable, *arguments, "--help")
-            assert done.returncode == 0, done.stderr
-            unknown = {word for word in arguments if word.startswith("--")} - set(re.findall(r"--[a-z-]+", done.stdout))
-            assert unknown == set()
-        elif arguments[:2] == ["-m", "netem"] and arguments[2] in ("plan", "capabilities", "check"):
-            done = run(sys.executable, *arguments)
-            assert done.returncode == 0, done.stderr
-            assert done.stdout
-        else:
-            pytest.fail(f"nothing here checks `{command}`: add how")
-    elif program == "make":
-        make_command(arguments, tmp_path)
-    elif (program, *arguments[:1]) == ("git", "clone"):
-        place = tmp_path / Path(arguments[-1]).stem
-        assert run("git", "clone", "-q", str(PROJECT), str(place)).returncode == 0
-        assert run("make", "help", folder=place).returncode == 0
-    elif program == "cd":
-        clones = [shlex.split(other)[-1] for other in readme_commands() if other.startswith("git clone")]
-        assert arguments[0] in [Path(clone).stem for clone in clones] or (PROJECT / arguments[0]).is_dir()
-    elif program == ".ci/run":
-        assert os.access(PROJECT / ".ci" / "run", os.X_OK)
-        assert run("bash", "-n", ".ci/run").returncode == 0
-    else:
-        pytest.fail(f"nothing here checks `{command}`: add how")
+    check(command, tmp_path)
 
 
 def test_the_readme_names_the_commands_of_the_design() -> None:
-    commands = readme_commands()
+    found = commands(PROJECT / "README.md")
     wanted = {"make run", "make test", "python run.py -m bandwidth=30,60 model=densenet169"}
-    assert wanted <= {command.replace(".venv/bin/python", "python") for command in commands}
+    assert wanted <= {command.replace(".venv/bin/python", "python") for command in found}
 
 
 def test_what_the_readme_refers_to_is_tracked() -> None:

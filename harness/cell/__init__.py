@@ -12,8 +12,11 @@ from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, forecast
 from harness.errors import SpecError
-from harness.results.records import CellWriter
+from harness.results.records import CellWriter, write_atomic
 from harness.spec import Spec
+
+#: The `ip` and `tc` lines that would make the link of the cell.
+LINK = "link.txt"
 
 if TYPE_CHECKING:
     from harness.cell.measuring import CellRunner
@@ -248,10 +251,13 @@ def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkRep
     Raises:
         LinkError: the link is not the one asked for.
     """
+    from netem.plan import planned_commands
+
     steps("probing the link", 0.0)
     probed = bed.probe()
     environment = _environment(bed) | {"link": probed.as_dict()}
     writer.environment(environment)
+    write_atomic(writer.folder / LINK, "\n".join(planned_commands(bed.link, bed.applied.backend)) + "\n")
     bed.require(probed)
     steps("probing the link", 1.0)
     return probed, environment

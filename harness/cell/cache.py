@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness import outside
 from harness.cell import encodings, forcing
 from harness.cell.forcing import Record
 from harness.cell.journal import Journal
@@ -23,7 +24,7 @@ from harness.testbed import host
 
 def model_spec(spec: Spec) -> zoo.ModelSpec:
     """The model of a cell as the zoo takes it."""
-    return zoo.from_config({**spec.model.model_dump(), "seed": spec.seed})
+    return zoo.from_config({**spec.model.model_dump(), **spec.model.located, "seed": spec.seed})
 
 
 def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
@@ -40,7 +41,14 @@ def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
         "transfer_layers": sorted(map(str, encodings.ranked(spec))),
         "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
         "profile_version": PROFILE_VERSION,
+        **_own_layer(spec),
     }
+
+
+def _own_layer(spec: Spec) -> dict[str, Any]:
+    """The code of a user's own transfer layer; nothing for those of ours, which have the harness' version."""
+    source = spec.transfer_layer.located
+    return {} if source is None else {"transfer_layer_sha256": outside.digest(source, "transfer_layer.source")}
 
 
 def calibration_fingerprint(spec: Spec) -> dict[str, Any]:

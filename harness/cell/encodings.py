@@ -16,7 +16,14 @@ def own(spec: Spec) -> Encoding:
         SpecError: a name, parameter or pair that is not allowed; or an entropy-coded payload of a network or a transfer
             layer with random weights, unless by force.
     """
-    return _with_format(spec, layers.get(spec.transfer_layer.text))
+    return _with_format(spec, layer_of(spec))
+
+
+def layer_of(spec: Spec) -> TransferLayer:
+    """The cell's transfer layer, one of the user's own found first. Raises SpecError for one that is not allowed."""
+    if spec.transfer_layer.located is not None:
+        layers.use(spec.transfer_layer.located)
+    return layers.get(spec.transfer_layer.text)
 
 
 def measured(spec: Spec) -> tuple[Encoding, ...]:
@@ -25,6 +32,7 @@ def measured(spec: Spec) -> tuple[Encoding, ...]:
     The bare name of the cell's own transfer layer stands for that layer, with the cell's parameters. Raises SpecError
     as `own` does.
     """
+    layer_of(spec)
     names = spec.measure.transfer_layers
     texts = [spec.transfer_layer.text if name == spec.transfer_layer.name else name for name in names]
     return tuple(dict.fromkeys(_with_format(spec, layers.get(text)) for text in texts))
@@ -41,8 +49,8 @@ def ranked(spec: Spec) -> tuple[Encoding, ...]:
 def _with_format(spec: Spec, layer: TransferLayer) -> Encoding:
     """A transfer layer with the cell's wire format, marked where the size of its payloads means nothing."""
     found = wire.get(spec.wire_format.text)
-    random = "random weights (model.weights=null)" if spec.model.weights is None else f"an untrained {layer.name}"
-    if not found.content_dependent or (spec.model.weights is not None and not layer.learned):
+    random = "random weights (model.weights=null)" if not spec.model.pretrained else f"an untrained {layer.name}"
+    if not found.content_dependent or (spec.model.pretrained and not layer.learned):
         return Encoding(layer.label, found.label)
     if not spec.wire_format.force:
         raise SpecError(

@@ -17,7 +17,7 @@ from harness.dnn.features import LayerFeatures
 from harness.errors import HarnessError, SpecError
 from harness.prediction.profile import CutRecord, ModelFeatures, TierProfile
 from harness.prediction.profile_io import load_features, load_tier, save
-from harness.spec import PROJECT, Spec
+from harness.spec import CODE, Spec
 
 #: What a profile must share with a cell for its times to say something about the cell's tier.
 _SAME = ("tier", "host", "threads", "execution", "versions", "profile_version")
@@ -89,7 +89,7 @@ def _described(model: zoo.ModelSpec) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-m", "harness.profiling.describe"],
             input=json.dumps(asdict(model)),
-            cwd=PROJECT,
+            cwd=CODE,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""},
             capture_output=True,
             text=True,

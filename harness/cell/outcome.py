@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from harness.cell import history
 from harness.cell.evidence import circumstances_of, gather
 from harness.cell.forecasting import fill, look_up
@@ -48,16 +50,20 @@ def headline(spec: Spec) -> dict[str, Any]:
         "hardware": spec.hardware.name,
         "emulated": spec.hardware.emulated,
         "slowdown": spec.hardware.device.slowdown,
-        "weights": spec.model.weights or f"random, seed {spec.seed}",
+        "weights": spec.model.weights or spec.model.file or f"random, seed {spec.seed}",
         "predictor": spec.predictor.name,
         "selftest": None,
         "unavailable_terms": [],
     }
 
 
-def command() -> str:
-    """The command line that runs this again."""
-    return shlex.join(["python", *sys.argv])
+def command(folder: Path) -> str:
+    """The command line that runs the cell in `folder` again, one of a sweep alone: its overrides as Hydra noted."""
+    try:
+        typed = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return shlex.join(["python", *sys.argv])
+    return shlex.join(["python", "run.py", *map(str, typed or ())])
 
 
 def validate(
@@ -120,4 +126,4 @@ def validate(
 
 def report(spec: Spec, folder: Path) -> None:
     """Figure and `report.html`, from what is on disk."""
-    write_report(folder, title=title(spec), command=command(), formats=spec.report.formats, dpi=spec.report.dpi)
+    write_report(folder, title=title(spec), command=command(folder), formats=spec.report.formats, dpi=spec.report.dpi)

@@ -49,10 +49,10 @@ def plan(specs: Sequence[Spec]) -> list[PlannedCell]:
     return cells
 
 
-def lines(cells: Sequence[PlannedCell]) -> list[str]:
-    """The plan as text, at most 100 columns wide."""
+def lines(cells: Sequence[PlannedCell], numbers: Sequence[int] | None = None) -> list[str]:
+    """The plan as text, at most 100 columns wide; cells by their `numbers`, 0, 1, … unless told."""
     shown = [f"{'#':>4}  {'cell':<62} {'profile':<9} {'about':>9}"]
-    for number, cell in enumerate(cells):
+    for number, cell in zip(numbers or range(len(cells)), cells, strict=True):
         seconds = cell.estimate.seconds
         about = "unknown" if seconds is None else f"{seconds / 60:.1f} min{'' if cell.estimate.alike else ' ?'}"
         shown.append(f"{number:>4}  {cell.label[:62]:<62} {'cached' if cell.profiled else 'to make':<9} {about:>9}")

@@ -64,5 +64,5 @@ def lines(record: LeakageRecord) -> list[str]:
 
 
 def _title(spec: Spec) -> str:
-    weights = spec.model.weights or f"random weights, seed {spec.seed}"
+    weights = spec.model.weights or spec.model.file or f"random weights, seed {spec.seed}"
     return f"What crosses the front cuts of {spec.model.name} ({weights})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.cell import deploying, workers
+from harness.cell import deploying, encodings, workers
 from harness.dnn import zoo
 from harness.errors import SpecError
 from harness.preprocessor import datasets
@@ -18,7 +18,7 @@ from harness.results.schema import Key
 from harness.spec import PROJECT, Spec
 from harness.spec.training import Descent
 from harness.testbed import host
-from harness.transfer import layers, wire
+from harness.transfer import wire
 
 #: What the console calls each stage.
 TITLES = {
@@ -61,7 +61,7 @@ def order_of(spec: Spec) -> Order:
     train, data = spec.train, spec.dataset
     size = (data.size, data.size) if data.size is not None else spec.model.input_shape[:2]
     first = spec.seed if train.original.seed is None else train.original.seed
-    model = zoo.from_config({**spec.model.model_dump(), "seed": first, "input_shape": [*size, 3]})
+    model = zoo.from_config({**spec.model.model_dump(), **spec.model.located, "seed": first, "input_shape": [*size, 3]})
     return Order(
         model=model,
         data=datasets.Order(
@@ -95,7 +95,7 @@ def candidate(spec: Spec) -> Key:
             "none, zlib, zstd (which lose nothing); deploy the TLModel of uint8 with jpeg, and measure its accuracy"
         )
     split = spec.split if spec.split is not None else deploying.candidate(spec).split
-    return Key("split", split, layers.get(spec.transfer_layer.text).label, found.label)
+    return Key("split", split, encodings.layer_of(spec).label, found.label)
 
 
 def lines(made: dict[str, Any], folder: Path) -> list[str]:

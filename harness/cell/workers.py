@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from harness import errors
 from harness.errors import HarnessError
-from harness.spec import PROJECT
+from harness.spec import CODE
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
         HarnessError: of the kind that the work raised; also where the process crashed or was killed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(PROJECT), **(environment or {})}
+    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(CODE), **(environment or {})}
     with log.open("wb") as printed:
         process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -45,7 +45,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=printed,
             env=variables,
-            cwd=PROJECT,
+            cwd=CODE,
             text=True,
         )
         try:

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.dnn import own
 from harness.errors import CapabilityError, HarnessError, SpecError
 
-#: keras.applications' names of its three preprocessings (keras.applications.imagenet_utils).
-PREPROCESSING = ("tf", "torch", "caffe")
+#: keras.applications' names of its three preprocessings (keras.applications.imagenet_utils), and for models of other
+#: origin 0..1 and the bare pixels.
+PREPROCESSING = ("tf", "torch", "caffe", "unit", "raw")
 #: ImageNet's channel statistics as in keras.applications: RGB in 0..1 for torch, BGR in 0..255 for caffe.
 TORCH_MEAN = (0.485, 0.456, 0.406)
 TORCH_STD = (0.229, 0.224, 0.225)
@@ -38,23 +40,42 @@ class ModelSpec:
     """A model of the zoo.
 
     name           as in the authors' tool, e.g. `densenet169`
-    architecture   constructor in `keras.applications`, e.g. `DenseNet169`
+    architecture   constructor in `keras.applications`, e.g. `DenseNet169`; None: a model of the user's own
     input_shape    (height, width, channels) of one picture
     preprocessing  one of `PREPROCESSING`
     weights        None (random, from `seed`), "imagenet", or a file as `load_weights` reads it
     seed           of random weights; without meaning for the others
     landmarks      cuts that are always measured, as Keras layer indices
     classes        of the scores
+    file           a user's own model: a .keras file, absolute
+    factory        or what builds it, `SOURCE:FUNCTION` (`harness.outside`)
     """
 
     name: str
-    architecture: str
+    architecture: str | None
     input_shape: tuple[int, int, int]
     preprocessing: str
     weights: str | None = None
     seed: int = 0
     landmarks: tuple[int, ...] = ()
     classes: int = IMAGENET_CLASSES
+    file: str | None = None
+    factory: str | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a model of the user's, not one of Keras Applications."""
+        return self.file is not None or self.factory is not None
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether its weights mean something, as far as the spec tells."""
+        return self.weights is not None or self.file is not None
+
+    @property
+    def classes_asked(self) -> int | None:
+        """Classes that somebody asked for; None: as many as the model has."""
+        return self.classes if self.classes != IMAGENET_CLASSES else None
 
 
 def from_config(mapping: Mapping[str, Any]) -> ModelSpec:
@@ -67,7 +88,7 @@ def from_config(mapping: Mapping[str, Any]) -> ModelSpec:
     for key in mapping:
         if key not in allowed:
             raise SpecError(f"model: unknown key {key!r}; allowed: {', '.join(allowed)}{_nearest(str(key), allowed)}")
-    missing = [key for key in ("name", "architecture", "input_shape", "preprocessing") if key not in mapping]
+    missing = [key for key in ("name", "input_shape", "preprocessing") if key not in mapping]
     if missing:
         raise SpecError(f"model: {', '.join(missing)} missing, got {', '.join(map(str, mapping))}; add to conf/model")
     shape = tuple(mapping["input_shape"])
@@ -88,7 +109,12 @@ def from_config(mapping: Mapping[str, Any]) -> ModelSpec:
     classes = mapping.get("classes") or IMAGENET_CLASSES
     if not isinstance(classes, int) or classes < 2:
         raise SpecError(f"model.classes: got {classes!r}; allowed: an integer from 2, or null for ImageNet's 1000")
-    return ModelSpec(str(mapping["name"]), str(mapping["architecture"]), shape, mode, weights, seed, landmarks, classes)
+    sources = [mapping.get(key) for key in ("architecture", "file", "factory")]
+    if sum(source is not None for source in sources) != 1:
+        raise SpecError("model: one of architecture, file and factory says what it is; see conf/model/own.yaml")
+    architecture, file, factory = (None if source is None else str(source) for source in sources)
+    name = str(mapping["name"])
+    return ModelSpec(name, architecture, shape, mode, weights, seed, landmarks, classes, file, factory)
 
 
 def content_key(spec: ModelSpec) -> str:
@@ -100,6 +126,9 @@ def content_key(spec: ModelSpec) -> str:
     Raises:
         SpecError: `spec.weights` is a file that does not exist or has another suffix.
     """
+    if spec.own:
+        weights = None if spec.weights is None else weights_file(spec.weights)
+        return own.content_key(spec, None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest())
     content: dict[str, Any] = {"architecture": spec.architecture, "input_shape": list(spec.input_shape)}
     if spec.classes != IMAGENET_CLASSES:  # left out, as before there was a choice: profiles keep their names
         content["classes"] = spec.classes
@@ -134,7 +163,8 @@ def preprocess(spec: ModelSpec, images: NDArray[np.uint8]) -> NDArray[np.float32
         images: uint8 RGB [batch, height, width, 3].
 
     Returns:
-        float32 [batch, height, width, 3]: -1..1 (tf), standardised RGB (torch) or zero-centred BGR (caffe).
+        float32 [batch, height, width, 3]: -1..1 (tf), standardised RGB (torch) or zero-centred BGR (caffe), 0..1
+        (unit) or 0..255 (raw).
 
     Raises:
         SpecError: `spec.preprocessing` is not one of `PREPROCESSING`.
@@ -147,10 +177,12 @@ def preprocess(spec: ModelSpec, images: NDArray[np.uint8]) -> NDArray[np.float32
         x /= np.float32(255)
         x -= np.asarray(TORCH_MEAN, np.float32)
         x /= np.asarray(TORCH_STD, np.float32)
+    elif spec.preprocessing == "unit":
+        x /= np.float32(255)
     elif spec.preprocessing == "caffe":
         x = np.ascontiguousarray(x[..., ::-1])
         x -= np.asarray(CAFFE_MEAN, np.float32)
-    else:
+    elif spec.preprocessing != "raw":
         raise SpecError(f"model.preprocessing: got {spec.preprocessing!r}; allowed: {', '.join(PREPROCESSING)}")
     return x
 
@@ -168,11 +200,17 @@ def build(spec: ModelSpec) -> Any:
     """
     import keras
 
-    constructor = getattr(keras.applications, spec.architecture, None)
-    if constructor is None or not spec.architecture[:1].isupper():
+    if spec.own:
+        model = own.build(spec)
+        if spec.weights is not None:
+            _load(model, weights_file(spec.weights), spec)
+        return model
+    architecture = spec.architecture or ""
+    constructor = getattr(keras.applications, architecture, None)
+    if constructor is None or not architecture[:1].isupper():
         known = [name for name in dir(keras.applications) if name[:1].isupper()]
         raise SpecError(
-            f"model.architecture: keras.applications has no {spec.architecture!r}{_nearest(spec.architecture, known)}"
+            f"model.architecture: keras.applications has no {architecture!r}{_nearest(architecture, known)}"
         )
     file = None if spec.weights in (None, "imagenet") else weights_file(str(spec.weights))
     keras.utils.set_random_seed(spec.seed)
@@ -199,7 +237,7 @@ def _load(model: Any, file: Path, spec: ModelSpec) -> None:
             model.load_weights(file)
     except Exception as error:  # Keras and h5py raise many types for a file that does not fit
         raise SpecError(
-            f"model.weights: {str(file)!r} does not fit {spec.architecture} ({_first_line(error)}); "
+            f"model.weights: {str(file)!r} does not fit {spec.architecture or spec.name} ({_first_line(error)}); "
             f"give weights saved from that architecture with {spec.classes} classes"
         ) from error
 

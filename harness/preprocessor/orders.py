@@ -50,11 +50,11 @@ class Order:
 def require_classes(model: zoo.ModelSpec, data: DataSet) -> zoo.ModelSpec:
     """The model with as many classes as the data set has. Raises SpecError where it is to have another number."""
     count = len(data.classes)
-    if model.weights is None and model.classes not in (count, zoo.IMAGENET_CLASSES):
+    if not model.pretrained and model.classes not in (count, zoo.IMAGENET_CLASSES):
         raise SpecError(
             f"dataset={data.name} has {count} classes, model.classes={model.classes}; allowed: null, or {count}"
         )
-    if model.weights is not None and model.classes != count:
+    if model.pretrained and model.classes != count:
         raise SpecError(
             f"dataset={data.name} has {count} classes, model.weights={model.weights} of {model.name} {model.classes}; "
             f"give weights of {count} classes with model.classes={count}, or model.weights=null: the model is then "

@@ -228,10 +228,10 @@ def _describe(order: Order, halves: Halves, name: str, onnx: Mapping[str, Any], 
     return Manifest(
         model={
             "name": spec.name,
-            "architecture": spec.architecture,
+            "architecture": spec.architecture or "own",
             "input_shape": list(spec.input_shape),
             "preprocessing": spec.preprocessing,
-            "weights": "trained TLModel" if order.trained else spec.weights or f"random, seed {spec.seed}",
+            "weights": "trained TLModel" if order.trained else spec.weights or spec.file or f"random, seed {spec.seed}",
             "content": None if order.trained else zoo.content_key(spec),
         },
         candidate=str(order.key),

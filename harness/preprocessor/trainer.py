@@ -102,7 +102,7 @@ class _Training:
         """Train the model without a transfer layer unless it has weights; what decides them."""
         order = self._order
         content, epochs, folder = zoo.content_key(order.model), 0.0, None
-        if order.model.weights is None:
+        if not order.model.pretrained:
             of = {"model": content, "seed": order.original_seed}
             content = self._content("original", of, order.original)
             epochs, folder = self._fit("original", of, model, order.original, order.original_seed)
@@ -241,7 +241,7 @@ class _Training:
             "seed": order.seed,
             "original_seed": order.original_seed,
             "recipe": asdict(order.recipe),
-            "original_recipe": asdict(order.original) if order.model.weights is None else None,
+            "original_recipe": asdict(order.original) if not order.model.pretrained else None,
             "device": _device(),
             **self._facts,
             "rows": [asdict(row) for row in self._rows],

@@ -254,7 +254,8 @@ def _cell_line(cell: Cell) -> list[str]:
     name += f"<br><small>{escape(label)} {escape(swept)}</small>"
     reasons = [cell.error] if cell.error else [str(each) for each in cell.summary.get("reasons") or ()]
     outcome = escape(cell.verdict or cell.status if cell.status == "ok" else cell.status)
-    outcome += "".join(f"<br><small>{escape(each)}</small>" for each in reasons)
+    again = [f"attempt {cell.attempts}"] if cell.attempts > 1 else []
+    outcome += "".join(f"<br><small>{escape(each)}</small>" for each in again + reasons)
     return [
         name,
         outcome,

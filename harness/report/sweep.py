@@ -7,6 +7,8 @@ from typing import Any
 
 from harness.report.html import sweep_page
 from harness.report.junit import junit_xml
+from harness.report.markdown import FILE as MARKDOWN
+from harness.report.markdown import summary_markdown
 from harness.results.cells import Cell, find_cells, swept_keys
 from harness.results.records import csv_text, write_atomic, write_json
 from harness.results.schema import COLUMNS, SWEEP_COLUMNS
@@ -37,7 +39,7 @@ HEADLINE = (
 
 
 def aggregate(folder: Path) -> dict[str, Any]:
-    """Writes `results.csv`, `summary.json`, `report.html` and `junit.xml` of the sweep in `folder`.
+    """Writes `results.csv`, `summary.json`, `summary.md`, `report.html` and `junit.xml` of the sweep in `folder`.
 
     Returns the summary: `cells`, each with its status and headline figures, the overall `verdict` and
     `exit_code`. A cell that failed or cannot be read is there with its reason; nothing here raises for it.
@@ -54,6 +56,7 @@ def write_sweep(cells: list[Cell], folder: Path) -> dict[str, Any]:
     }
     write_atomic(folder / RESULTS, results_csv(cells))
     write_atomic(folder / JUNIT, junit_xml(cells, suite=folder.resolve().name))
+    write_atomic(folder / MARKDOWN, summary_markdown(cells, folder.resolve().name))
     write_atomic(folder / PAGE, sweep_page(cells, summary, title=folder.resolve().name))
     write_json(folder / "summary.json", summary)
     return summary
@@ -78,7 +81,7 @@ def results_csv(cells: list[Cell]) -> str:
 
 
 def _headline(cell: Cell) -> dict[str, Any]:
-    names = ("name", "status", "verdict", "error", "exit_code", *SWEEP_COLUMNS, "overrides")
+    names = ("name", "status", "verdict", "error", "exit_code", "attempts", *SWEEP_COLUMNS, "overrides")
     return {name: getattr(cell, name) for name in names} | {name: cell.summary.get(name) for name in HEADLINE}
 
 

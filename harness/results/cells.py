@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError
+from harness.results import sweeps
 from harness.results.records import SPLITS, STATUS, SUMMARY, read_json, read_splits
 from harness.results.schema import Row
 
@@ -25,7 +26,8 @@ class Cell:
     """One job folder of a sweep.
 
     `name` is its path below the sweep; `overrides` are the task overrides that Hydra recorded;
-    `error` is empty only when the job ended well and everything it wrote could be read.
+    `error` is empty only when the job ended well and everything it wrote could be read; `attempts` counts the tries
+    of a sweep that was started again.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Cell:
     verdict: str | None = None
     error: str = ""
     exit_code: int = 0
+    attempts: int = 1
     model: str | None = None
     hardware: str | None = None
     bandwidth_mbps: float | None = None
@@ -44,10 +47,34 @@ class Cell:
 
 
 def find_cells(folder: Path) -> list[Cell]:
-    """Every job folder below `folder`, in natural order (2 before 10); never raises for a broken one."""
+    """Every job folder below `folder`, in natural order (2 before 10); never raises for a broken one.
+
+    Where `folder` is a sweep that ended early, also its cells that never began.
+    """
     marked = {path.parent for mark in _MARKS for path in Path(folder).rglob(mark)} - {Path(folder)}
-    marked = {path for path in marked if ".hydra" not in path.parts}
-    return [read_cell(path, str(path.relative_to(folder))) for path in sorted(marked, key=_natural)]
+    marked = {path for path in marked if not {".hydra", ".code"} & set(path.parts)}
+    cells = [read_cell(path, str(path.relative_to(folder))) for path in marked]
+    return sorted([*cells, *_not_begun(Path(folder), marked)], key=lambda cell: _natural(cell.folder))
+
+
+def _not_begun(folder: Path, begun: set[Path]) -> list[Cell]:
+    try:
+        record = sweeps.read(folder)
+    except HarnessError:
+        record = None
+    return [
+        Cell(
+            name=cell.folder,
+            folder=folder / cell.folder,
+            status="interrupted",
+            error="not started: the sweep ended before its turn",
+            exit_code=130,
+            overrides=_overrides(list(cell.overrides)),
+            **_identity(cell.spec),
+        )
+        for cell in (record.cells if record is not None else ())
+        if folder / cell.folder not in begun
+    ]
 
 
 def is_cell(folder: Path) -> bool:
@@ -91,6 +118,7 @@ def read_cell(folder: Path, name: str) -> Cell:
         verdict=status.get("verdict"),
         error="; ".join([text for text in (str(status.get("error") or ""),) if text] + troubles),
         exit_code=code if isinstance(code, int) and (code or not troubles) else int(kind != "ok"),
+        attempts=tries if isinstance(tries := status.get("attempt"), int) else 1,
         overrides=overrides,
         summary=summary,
         rows=rows or [],

@@ -13,7 +13,9 @@ from harness.results.records import STATUS
 
 _SPEC = "spec.yaml"
 #: What a sweep has at its root beside its cells.
-_OF_A_SWEEP = frozenset({"results.csv", "summary.json", "report.html", "junit.xml", "multirun.yaml"})
+_OF_A_SWEEP = frozenset(
+    {"results.csv", "summary.json", "summary.md", "report.html", "junit.xml", "multirun.yaml", "sweep.json", ".code"}
+)
 #: What stands beside cached profiles.
 _LOGS = frozenset({"drift.jsonl", "durations.jsonl"})
 #: Profiles are named by what they hold and by its content (`harness.cell.cache`); a journal is one in the making.
@@ -72,9 +74,10 @@ def _is_cell(folder: Path) -> bool:
 def _is_sweep(folder: Path) -> bool:
     """Nothing in it but cells and what is made of them: a folder that somebody keeps notes in is not removed whole."""
     found = [path for path in folder.iterdir() if path.name != ".hydra"]
-    cells = [path for path in found if path.is_dir() and _is_cell(path)]
+    cells = [path for path in found if path.is_dir() and path.name not in _OF_A_SWEEP and _is_cell(path)]
     theirs = [path for path in found if path.name in _OF_A_SWEEP]
-    return bool(cells and theirs) and len(cells) + len(theirs) == len(found)
+    begun = bool(cells) or (folder / "sweep.json").exists()  # a sweep killed before its first cell has none
+    return begun and bool(theirs) and len(cells) + len(theirs) == len(found)
 
 
 def _versioned(path: Path) -> bool:

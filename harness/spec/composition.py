@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
@@ -52,15 +52,14 @@ def check_flags(arguments: Sequence[str]) -> None:
         )
 
 
-def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> list[Spec]:
-    """Composes and checks every cell of a sweep, and returns them in their order. Nothing is started.
+def sweep_overrides(config: DictConfig) -> list[tuple[str, ...]]:
+    """What was typed for each cell of a sweep, in their order.
 
     Args:
         config: Hydra's own, with the overrides as typed in `hydra.overrides.task`.
-        check: what else may be wrong with a cell; raises SpecError.
 
     Raises:
-        SpecError: for the first cell that is wrong.
+        SpecError: an argument cannot be read.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
@@ -68,17 +67,18 @@ def check_sweep(config: DictConfig, check: Callable[[Spec], None]) -> list[Spec]
     fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     try:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(fixed + list(config.hydra.overrides.task))
-        cells = BasicSweeper.split_arguments(parsed, None)[0]
-        composed = [loader.load_sweep_config(config, list(overrides)) for overrides in cells]
+        return [tuple(overrides) for overrides in BasicSweeper.split_arguments(parsed, None)[0]]
     except Exception as error:  # nothing of ours has run: whatever Hydra cannot do with it, the command line is wrong
         raise SpecError(explain_hydra(error)) from None
+
+
+def compose_cell(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """One cell of a sweep as Hydra composes it. Raises SpecError where it cannot be."""
     try:
-        specs = [Spec.from_config(each) for each in composed]
-        for spec in specs:
-            check(spec)
-    except COMPOSITION_ERRORS as error:
+        composed: DictConfig = GlobalHydra.instance().config_loader().load_sweep_config(config, list(overrides))
+    except Exception as error:  # as above
         raise SpecError(explain_hydra(error)) from None
-    return specs
+    return composed
 
 
 def explain_hydra(error: Exception) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: Where this code lies: what processes import, and conf/. In a sweep a copy made when it was started.
+CODE = Path(__file__).resolve().parents[2]
+#: Names the checkout to a process that runs from a copy of its code.
+PROJECT_VARIABLE = "HARNESS_PROJECT"
 #: The checkout: relative folders of a spec are meant from here, wherever the command was typed.
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(os.environ.get(PROJECT_VARIABLE) or CODE)
 
 
 class Part(BaseModel):
@@ -39,7 +44,7 @@ Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 def options(group: str) -> list[str]:
     """The names that a config group offers: the files of `conf/<group>`."""
-    return sorted(path.stem for path in (PROJECT / "conf" / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CODE / "conf" / group).glob("*.yaml"))
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from harness.spec.axes import WhatIf, expand_shorthands
 from harness.spec.constraints import Constraints, Rank
 from harness.spec.deployment import Deploy
 from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
+from harness.spec.model import Model
 from harness.spec.reporting import Report, as_typed, expand_from
 from harness.spec.revealing import Leakage
 from harness.spec.sections import (
@@ -27,7 +28,6 @@ from harness.spec.sections import (
     Hardware,
     Link,
     Measure,
-    Model,
     Predictor,
     Profile,
 )
@@ -115,6 +115,20 @@ class Spec(Part):
         return self.latency
 
     @property
+    def own_files(self) -> list[Path]:
+        """Files and folders of the user's that both tiers have to see."""
+        found = [
+            Path(path)
+            for path in (self.model.located.get("file"), self.model.weights)
+            if path not in (None, "imagenet")
+        ]
+        factory = self.model.located.get("factory")
+        sources = [factory.rpartition(":")[0] if factory else None, self.transfer_layer.located]
+        return [path.resolve() for path in found] + [
+            Path(each).parent for each in sources if each and each.endswith(".py")
+        ]
+
+    @property
     def profile_dir(self) -> Path:
         """Folder of the cached profiles."""
         return PROJECT / Path(self.profile.dir).expanduser()
@@ -131,7 +145,7 @@ class Spec(Part):
         given = _plain(config)
         values = expand_shorthands(expand_from(given))
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(values, context={"own_layers": _own_layers(values)})
         except ValidationError as error:
             raise SpecError(as_typed(explain(error, cls, values), given)) from None
 
@@ -150,6 +164,12 @@ class Spec(Part):
         """The text of `spec.yaml`: `schema_version`, every key resolved, and a `units` block."""
         record = {"schema_version": SCHEMA_VERSION, **self.model_dump(mode="json"), "units": units()}
         return str(yaml.dump(record, Dumper=_Dumper, sort_keys=False, default_flow_style=False))
+
+
+def _own_layers(values: Mapping[str, Any]) -> list[str]:
+    """The name of a transfer layer of the user's own, which `measure` may name too."""
+    layer = values.get("transfer_layer")
+    return [str(layer.get("name"))] if isinstance(layer, Mapping) and layer.get("source") is not None else []
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field as Constrained
 from pydantic import ValidationInfo, field_validator
 
 from harness.spec.fields import Cuts, Names, Part, field, nearest, options
 from harness.spec.tolerances import TermTolerance, TermTolerances
-
-
-class Model(Part):
-    """The network (`conf/model`)."""
-
-    name: str = field("name in the zoo", min_length=1)
-    architecture: str = field("class of Keras Applications", min_length=1)
-    input_shape: Annotated[tuple[int, int, int], Constrained(strict=False)] = field(
-        "height, width and channels of the input picture", "pixels"
-    )
-    preprocessing: Literal["tf", "torch", "caffe"] = field("how a picture becomes the input tensor")
-    weights: str | None = field("null (random, from the seed), imagenet, or a weights file")
-    landmarks: Cuts = field("cuts that are always measured: Keras indices of the last device layer")
-    classes: int | None = field(
-        "classes of its scores; null: ImageNet's 1000, or with mode=train those of the data set", ge=2, default=None
-    )
-
 
 #: A `system` that is no recording: the tier of a recorded pair that runs on this host.
 THIS_HOST = "local"
@@ -246,8 +228,8 @@ class Measure(Part):
 
     @field_validator("transfer_layers")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        allowed = options("transfer_layer")
+    def _known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        allowed = [*options("transfer_layer"), *(info.context or {}).get("own_layers", ())]
         for label in names:
             name = label.partition(":")[0]
             if name not in allowed:

@@ -7,33 +7,49 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
+from harness import outside
 from harness.results.labels import format_label
-from harness.spec.fields import Part, field, nearest, options
+from harness.spec.fields import PROJECT, Part, field, nearest, options
 
 
 class TransferLayer(Part):
     """The transfer layer in the cut (`conf/transfer_layer`); null: the layer has no such parameter, or its default."""
 
+    source: str | None = field(
+        "a layer of your own: the Python file or installed module that defines it; null: one of ours",
+        min_length=1,
+        default=None,
+    )
     name: str = field("name in the registry", min_length=1)
     pool: Literal[2, 3, 4] | None = field("height, width and stride of a pooling window", default=None)
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = field("of the upsampling", default=None)
     ratio: Literal[1, 2, 4, 8, 16, 32] | None = field("channels at the cut / those that are sent", default=None)
     depth: Literal[1, 2, 3] | None = field("steps of the autoencoder, each halves height and width", default=None)
+    parameters: dict[str, int | float | str] | None = field("of a layer of your own, by name; null: none", default=None)
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _known(cls, name: str, info: ValidationInfo) -> str:
         allowed = options("transfer_layer")
-        if name not in allowed:
-            raise ValueError(f"no transfer layer {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}")
+        if name not in allowed and info.data.get("source") is None:
+            raise ValueError(
+                f"no transfer layer {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}, or one of your "
+                "own with transfer_layer.source"
+            )
         return name
+
+    @property
+    def located(self) -> str | None:
+        """`source` as every process finds it; None for a layer of ours."""
+        return None if self.source is None else outside.locate(self.source, PROJECT)
 
     @property
     def text(self) -> str:
         """Name and all parameters given, as `harness.transfer.layers.get` reads it."""
-        return format_label(self.name, self.model_dump(exclude={"name"}, exclude_none=True))
+        given = self.model_dump(exclude={"name", "source", "parameters"}, exclude_none=True)
+        return format_label(self.name, given | (self.parameters or {}))
 
 
 class WireFormat(Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any
 PACKAGES = ("tensorflow", "keras", "numpy", "grpcio", "tritonclient", "nvidia-pytriton", "pyroute2", "hydra-core")
 
 _ROOT = Path(__file__).parents[2]
+#: In a copy of the code: the git state of the checkout when it was copied.
+COPIED_FROM = "git.json"
 
 
 @cache
@@ -53,7 +56,7 @@ def describe() -> dict[str, Any]:
         "governor": _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not reported",
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
-        "git": _git_state(),
+        "git": describe_git(),
     }
 
 
@@ -90,7 +93,16 @@ def load() -> dict[str, Any]:
     }
 
 
-def _git_state() -> dict[str, Any]:
+def describe_git() -> dict[str, Any]:
+    """Commit of the code that this process runs from, and whether it differed from it."""
+    copied = _ROOT / COPIED_FROM
+    if copied.exists():  # a sweep runs from a copy: what the checkout is by now says nothing about it
+        return dict(json.loads(copied.read_text(encoding="utf-8")))
+    return git_state()
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout, and whether files differ from it."""
     sha = _git("rev-parse", "HEAD")
     return {"sha": sha or None, "dirty": bool(_git("status", "--porcelain")) if sha else None}
 

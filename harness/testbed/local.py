@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 
 from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError
 from harness.offloader import triton_server
-from harness.spec import PROJECT, Spec
+from harness.spec import CODE, PROJECT, Spec
 from harness.testbed import host, lock
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import Conditions
@@ -63,7 +63,7 @@ class LocalTestbed:
         self.plain = self._conditions.plain
         self._logs = logs
         self._stack = ExitStack()
-        self.sandbox = Sandbox(keep=[PROJECT])
+        self.sandbox = Sandbox(keep=[PROJECT, CODE, *spec.own_files])
         self.server: dict[str, str] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -109,6 +109,7 @@ class LocalTestbed:
         spec, replayed = self.spec, recordings or {}
         model = {
             **spec.model.model_dump(include={"name", "architecture", "input_shape", "preprocessing", "weights"}),
+            **spec.model.located,
             "seed": spec.seed,
         }
         loaded: dict[str, Any] = self.agent.call(
@@ -201,7 +202,7 @@ class LocalTestbed:
 
     def _start_agent(self) -> None:
         command = [sys.executable, "-m", "harness.testbed.agent", "--socket", str(_SOCKET)]
-        self._popen("device", "agent", command, self.spec.hardware.device.cpu, {"PYTHONPATH": str(PROJECT)})
+        self._popen("device", "agent", command, self.spec.hardware.device.cpu, {"PYTHONPATH": str(CODE)})
         self.agent = AgentClient(self.sandbox.path(_SOCKET), self.check_alive)
         self._stack.callback(self.agent.close)
         self.agent.wait_ready(START_TIMEOUT_S)

@@ -15,14 +15,34 @@ conf/transfer_layer.
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
+from harness import outside
 from harness.errors import SpecError
 from harness.results.labels import parse_label
 from harness.transfer import learned, pooling  # noqa: F401  (registers them, in the order of the table above)
 from harness.transfer.layer import REGISTRY, NoTransferLayer, Shape, TransferLayer
 
-__all__ = ["NoTransferLayer", "Shape", "TransferLayer", "get", "names"]
+__all__ = ["NoTransferLayer", "Shape", "TransferLayer", "get", "names", "use"]
+
+#: Sources of layers from outside of this tree, for the processes that this one starts.
+_VARIABLE = "HARNESS_TRANSFER_LAYERS"
+
+
+def use(source: str) -> None:
+    """Let a user's own layers be found by name, here and in every process started from here.
+
+    Args:
+        source: as `harness.outside.locate` gives it; defining a class in it registers it.
+
+    Raises:
+        SpecError: it cannot be imported.
+    """
+    known = [each for each in os.environ.get(_VARIABLE, "").split(os.pathsep) if each]
+    if source not in known:
+        os.environ[_VARIABLE] = os.pathsep.join([*known, source])
+    outside.load(source, "transfer_layer.source")
 
 
 def get(label: str, **parameters: Any) -> TransferLayer:
@@ -46,6 +66,9 @@ def _create(label: str, parameters: tuple[tuple[str, Any], ...]) -> TransferLaye
         raise SpecError(f"transfer_layer: {error}, e.g. maxpool:pool=3") from error
     if "seed" in own:
         raise SpecError(f"transfer_layer: {label!r} holds a seed; allowed: the root key seed")
+    if name not in REGISTRY.names():
+        for source in filter(None, os.environ.get(_VARIABLE, "").split(os.pathsep)):
+            outside.load(source, "transfer_layer.source")
     return REGISTRY.create(name, **(own | dict(parameters)))
 
 

@@ -121,3 +121,10 @@ def test_an_interrupted_cell_stays_interrupted(tmp_path: Path) -> None:
     write_cell(tmp_path / "0", status="interrupted", verdict=None, exit_code=130, error="interrupted")
     summary = sweep.aggregate(tmp_path)
     assert (summary["exit_code"], summary["cells"][0]["status"]) == (130, "interrupted")
+
+
+def test_the_page_of_24_cells_is_small(tmp_path: Path) -> None:
+    for place in range(24):
+        write_cell(tmp_path / str(place), bandwidth=30.0 + place, error="" if place % 5 else "a long reason " * 20)
+    sweep.aggregate(tmp_path)
+    assert (tmp_path / "report.html").stat().st_size < 3_000_000
