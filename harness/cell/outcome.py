@@ -37,7 +37,8 @@ def title(spec: Spec) -> str:
     emulated += f", device emulated {spec.hardware.device.slowdown:g} x slower" if spec.hardware.emulated else ""
     uplinks = {"fiveg": "5G-like uplink", "trace": f"uplink of {Path(spec.link.trace or '').name}"}
     uplink = uplinks.get(spec.link.name, f"{spec.bandwidth:g} Mbit/s up")
-    return f"{spec.model.name} on {spec.hardware.name}{emulated}, {uplink}, {spec.latency:g} ms round trip"
+    board = f" ({spec.hardware.device.host})" if spec.hardware.kind == "remote" else ""
+    return f"{spec.model.name} on {spec.hardware.name}{board}{emulated}, {uplink}, {spec.latency:g} ms round trip"
 
 
 def headline(spec: Spec) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def headline(spec: Spec) -> dict[str, Any]:
         "weights": spec.model.weights or f"random, seed {spec.seed}",
         "predictor": spec.predictor.name,
         "selftest": None,
-        "unavailable_terms": [],
+        "unavailable_terms": list(spec.hardware.unavailable_terms),
     }
 
 
