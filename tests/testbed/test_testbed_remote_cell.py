@@ -95,9 +95,7 @@ def test_afterwards_the_board_is_as_before(board: SshBoard, before: str, measure
     assert board.commands() == []
 
 
-def test_a_network_that_dies_while_measuring_is_a_failed_cell_with_its_reason(
-    board: SshBoard, before: str, measured: Path
-) -> None:
+def test_a_network_that_dies_while_measuring_is_a_failed_cell_with_its_reason(board: SshBoard, before: str) -> None:
     folder = board.folder / "cut"
     process = board.popen(
         *cell(board, folder, "measure.samples=300"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
