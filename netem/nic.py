@@ -135,6 +135,10 @@ def _apply(
         mtu, segments = _shape_of(ip, index)
         notes += _differs(nic, path_rtt_ms, mtu)
         tcp = nic_tcp.planned(ip, nic.peer, nic.link.tcp)
+        before = AppliedNic(
+            *(nic.interface, nic.peer, backend, ingress or "none", path_rtt_ms, mtu, {}, {}, ""),
+            *(str(journal.path), tuple(notes), nic),
+        )
         record: dict[str, Any] = {
             "interface": nic.interface,
             "index": index,
@@ -147,20 +151,31 @@ def _apply(
         try:
             nic_restore.clear(ip, index, foreign)
             journal.write(record | {"cleared": True})
-            ingress = ingress or _ingress(ip, index, nic, notes)
-            ways = ways_of(nic, backend, ingress, path_rtt_ms or 0.0)
-            # One segment at most: htb must see the frames that the link carries, not what offload glues together.
-            ip.link("set", index=index, gso_max_segs=1)
-            notes += tcp.put(ip)
-            nic_tree.build(ip, index, ways, backend, ingress)
-            applied = AppliedNic(
-                *(nic.interface, nic.peer, backend, ingress, path_rtt_ms, mtu, {}, tcp.sysctls_now()),
-                *(tcp.in_force(), str(journal.path), tuple(notes), nic),
-            )
-            return replace(applied, qdiscs=_read_back(applied, ways))
+            return _put_on(ip, index, before, ingress, tcp)
         except BaseException:
             nic_restore.undo(journal)
             raise
+
+
+def _put_on(ip: IPRoute, index: int, before: AppliedNic, wanted: Ingress | None, tcp: nic_tcp.Planned) -> AppliedNic:
+    """Everything that shapes, on an interface that has the kernel's defaults."""
+    nic = before.nic
+    if nic is None:
+        raise ShapingError("nothing was asked for")
+    ingress, notes = _ingress(ip, index, nic, wanted)
+    ways = ways_of(nic, before.backend, ingress, before.path_rtt_ms or 0.0)
+    # One segment at most: htb must see the frames that the link carries, not what offload glues together.
+    ip.link("set", index=index, gso_max_segs=1)
+    notes += tcp.put(ip)
+    nic_tree.build(ip, index, ways, before.backend, ingress)
+    applied = replace(
+        before,
+        ingress=ingress,
+        sysctls=tcp.sysctls_now(),
+        congestion_control=tcp.in_force(),
+        notes=(*before.notes, *notes),
+    )
+    return replace(applied, qdiscs=_read_back(applied, ways))
 
 
 def _index_of(interface: str) -> int:
@@ -248,15 +263,17 @@ def _shape_of(ip: IPRoute, index: int) -> tuple[int, int]:
     return message.get_attr("IFLA_MTU"), message.get_attr("IFLA_GSO_MAX_SEGS") or 65_535
 
 
-def _ingress(ip: IPRoute, index: int, nic: NicLink, notes: list[str]) -> Ingress:
-    if nic_tree.make_ifb(ip, index):
-        return "ifb"
+def _ingress(ip: IPRoute, index: int, nic: NicLink, wanted: Ingress | None) -> tuple[Ingress, list[str]]:
+    """What can be done about what comes in, and notes on what cannot. Raises ShapingError where it is not as wanted."""
+    if wanted in (None, "ifb"):
+        if nic_tree.make_ifb(ip, index):
+            return "ifb", []
+        if wanted == "ifb":
+            raise ShapingError("this kernel has no ifb: allowed are police and none")
     late = " and all of the delay stands on the way out" if nic.link.delay_down_ms else ""
-    if in_network_namespace(None, _polices):
-        notes.append(f"this kernel has no ifb: what comes in too fast is dropped, not queued{late}")
-        return "police"
-    notes.append(f"this kernel has neither ifb nor act_police: the rate of what comes in is not limited{late}")
-    return "none"
+    if wanted == "police" or (wanted is None and in_network_namespace(None, _polices)):
+        return "police", [f"what comes in too fast is dropped, not queued: there is no ifb{late}"]
+    return "none", [f"the rate of what comes in is not limited: there is neither ifb nor act_police{late}"]
 
 
 def _polices() -> bool:

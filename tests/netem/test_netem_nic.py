@@ -186,7 +186,7 @@ def hold(sandbox: Sandbox, journals: Path, lease: str) -> "subprocess.Popen[byte
 
 
 def test_a_lease_that_is_renewed_holds_and_one_that_is_not_restores(veth: Sandbox, journals: Path) -> None:
-    before, lease_s = state(veth), 1.0
+    before, lease_s = state(veth), 0.5
     process = hold(veth, journals, f"{lease_s:g}s")
     assert process.stdin
     assert process.stdout
