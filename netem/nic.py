@@ -31,7 +31,7 @@ from netem.nic_link import AppliedNic, NicLink, ways_of
 from netem.nic_tree import OWN_ROOT, Ingress, Ways
 from netem.readback import require_qdiscs
 
-__all__ = ["AppliedNic", "NicLink", "apply", "change", "keeping", "restore"]
+__all__ = ["AppliedNic", "NicLink", "apply", "change", "keeping", "observe", "restore"]
 
 _PINGS = 11
 _PING_TIMEOUT_S = 2.0
@@ -105,6 +105,18 @@ def change(applied: AppliedNic, link: LinkSpec) -> AppliedNic:
     return replace(changed, qdiscs=_read_back(changed, ways))
 
 
+def observe(applied: AppliedNic) -> AppliedNic:
+    """What the kernel reports now, whoever put it there since.
+
+    Raises:
+        ShapingError: the interface is gone.
+    """
+    found = {"egress": interfaces.qdiscs(applied.interface)}
+    if applied.ingress == "ifb":
+        found["ingress"] = interfaces.qdiscs(nic_tree.ifb_name(interfaces.index_of(applied.interface)))
+    return replace(applied, qdiscs=found, sysctls=nic_tcp.sysctls())
+
+
 def restore(interface: str, *, journals: Path = FOLDER) -> bool:
     """Put back what was there before, from the journal; False where there is nothing to put back.
 
@@ -171,7 +183,7 @@ def _put_on(ip: IPRoute, index: int, before: AppliedNic, wanted: Ingress | None,
     applied = replace(
         before,
         ingress=ingress,
-        sysctls=tcp.sysctls_now(),
+        sysctls=nic_tcp.sysctls(),
         congestion_control=tcp.in_force(),
         notes=(*before.notes, *notes),
     )

@@ -105,7 +105,7 @@ def _hold(options: argparse.Namespace) -> int:
 
 def _serve(applied: "AppliedNic", lease_s: float) -> None:
     """Answer lines until none comes in time or no more can come."""
-    from netem.nic import change
+    from netem.nic import change, observe
 
     source, buffered = sys.stdin.fileno(), b""
     deadline = time.monotonic() + lease_s
@@ -122,7 +122,7 @@ def _serve(applied: "AppliedNic", lease_s: float) -> None:
                 asked = json.loads(line)
                 if "link" in asked:
                     applied = change(applied, link_from_dict(asked["link"]))
-                _say(applied.as_dict())
+                _say((applied if "link" in asked else observe(applied)).as_dict())
             except (NetemError, ValueError, TypeError, KeyError) as error:
                 _say({"error": str(error), "kind": type(error).__name__})
 

@@ -69,9 +69,10 @@ class Planned:
         named = None if metrics is None else metrics.get_attr("RTAX_CC_ALGO")
         return str(named or _read(_HOSTS_OWN))
 
-    def sysctls_now(self) -> dict[str, str]:
-        """What of the host's settings makes a difference to TCP."""
-        return {name: _read(name) for name in _REPORTED}
+
+def sysctls() -> dict[str, str]:
+    """What of the host's settings makes a difference to TCP."""
+    return {name: _read(name) for name in _REPORTED}
 
 
 def planned(ip: IPRoute, peer: str, policy: TcpPolicy) -> Planned:

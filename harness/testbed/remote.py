@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CapabilityError, DeviceError, EdgeError, HarnessError
+from harness.errors import CapabilityError, DeviceError, EdgeError, HarnessError, LinkError
 from harness.offloader import triton_server
 from harness.spec import PROJECT
 from harness.testbed import boards, host, lock, shipping, warden
@@ -95,6 +95,12 @@ class RemoteTestbed(LocalTestbed):
         try:
             port = int((server.stdout.readline() if server.stdout else b"") or 0)
             result = self.agent.call("probe", timeout_s, address=address, port=port, plan=plan, step_s=step_s)
+        except DeviceError as error:
+            self.check_alive()
+            raise LinkError(
+                f"the link could not be measured: {error}; does this host's firewall let the board reach {address}, also "
+                "at the port that the probe chooses?"
+            ) from error
         finally:
             server.kill()
             server.communicate()
@@ -121,6 +127,8 @@ class RemoteTestbed(LocalTestbed):
         after = self._nic.read()
         sysctls = {"sysctls": {"board": after.sysctls}}
         notes = changes({"sysctls": {"board": self.shaped.sysctls}}, sysctls)
+        if after.qdiscs != self.shaped.qdiscs:
+            notes.append("not comparable: somebody changed the qdiscs of the board's interface while the cell ran")
         measured = {"testbed_measuring": self._measured} if self._measured else {}
         return {"relay": None, "testbed_after": after.as_dict(), **measured, "notes": [*self.notes(), *notes]}
 

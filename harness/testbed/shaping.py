@@ -44,6 +44,14 @@ class ShapedNic:
         return tuple(self.record["notes"])
 
     @property
+    def qdiscs(self) -> dict[str, list[dict[str, Any]]]:
+        """What stands there, without what was counted."""
+        return {
+            way: [{name: value for name, value in qdisc.items() if name != "drops"} for qdisc in found]
+            for way, found in self.record["qdiscs"].items()
+        }
+
+    @property
     def sysctls(self) -> dict[str, str]:
         return dict(self.record["sysctls"])
 
