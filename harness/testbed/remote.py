@@ -98,7 +98,7 @@ class RemoteTestbed(LocalTestbed):
         except DeviceError as error:
             self.check_alive()
             raise LinkError(
-                f"the link could not be measured: {error}; does this host's firewall let the board reach {address}, also "
+                f"the link could not be measured: {error}; does this host's firewall let the board in, also "
                 "at the port that the probe chooses?"
             ) from error
         finally:
