@@ -56,19 +56,31 @@ class Tenant:
         return self.answer(timeout_s)
 
     def answer(self, timeout_s: float) -> dict[str, Any]:
-        """The next line that it prints. Raises HarnessError where it ends before, or is silent for so long."""
+        """The next record that it prints. Raises HarnessError where it ends before, or is silent for so long.
+
+        What a remote shell prints at its start, as some do, is no record and passed over.
+        """
         source = self._pipe(self.process.stdout)
         deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._read:
+        while not (line := self._next_line()).startswith(b"{"):
+            if line:
+                continue
             if not select.select([source], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 raise self._failure(0, f"it said nothing for {timeout_s:g} s; {self._last_line()}".encode())
             data = source.read1(65_536)  # type: ignore[attr-defined]
             if not data:
                 raise self._failure(self.process.wait(), self._complaints())
             self._read += data
-        line, _, self._read = self._read.partition(b"\n")
         record: dict[str, Any] = json.loads(line)
         return record
+
+    def _next_line(self) -> bytes:
+        """With its end; nothing where it has not come whole."""
+        line, end, rest = self._read.partition(b"\n")
+        if not end:
+            return b""
+        self._read = rest
+        return line + end
 
     def check_alive(self) -> None:
         """Raise the error that its end means, if it has ended."""

@@ -7,6 +7,7 @@ and over ssh the agent and what holds the shaped interface. All end by themselve
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -64,7 +65,7 @@ class RemoteTestbed(LocalTestbed):
         self._logs.mkdir(parents=True, exist_ok=True)
         self._shell = Shell(hardware.device)
         self._host = shipping.ask(self._shell, hardware.device)
-        self._require_core()
+        self._require_cores()
         boards.remember(self.spec, self._host.identity, self._host.versions)
         self.board = self._host.as_dict()
         self._code = shipping.ship_code(self._shell, self._host)
@@ -223,13 +224,16 @@ class RemoteTestbed(LocalTestbed):
                 shipped[name] = shipping.ship_file(self._shell, self._host, path)
         return {**model, **shipped}
 
-    def _require_core(self) -> None:
-        core, allowed = self.spec.hardware.device.cpu, self._host.cpus
-        if core not in allowed:
-            raise CapabilityError(
-                f"hardware.device.cpu: core {core} is not one of {self._shell.host}; allowed: "
-                f"{', '.join(map(str, allowed))}"
-            )
+    def _require_cores(self) -> None:
+        here = tuple(sorted(os.sched_getaffinity(0)))
+        for tier, core, allowed, whose in (
+            ("device", self.spec.hardware.device.cpu, self._host.cpus, self._shell.host),
+            ("edge", self.spec.hardware.edge.cpu, here, "this process's"),
+        ):
+            if core not in allowed:
+                raise CapabilityError(
+                    f"hardware.{tier}.cpu: core {core} is not one of {whose}; allowed: {', '.join(map(str, allowed))}"
+                )
 
     def _agent_failure(self, code: int, complaint: bytes) -> HarnessError:
         error = self._shell.failure("the agent", code, complaint)
