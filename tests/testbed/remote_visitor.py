@@ -3,6 +3,7 @@
 look    enters the testbed of a cell, says what it finds there, and leaves
 stay    enters it, says `{"up": true}`, and stays until it is told otherwise; then what `check_alive` says
 enter   enters it and leaves at once; or the error that came of it
+each    the same for each of several further overrides, which come as a JSON list in the place of the last one
 """
 
 from __future__ import annotations
@@ -130,6 +131,13 @@ def _unknown_verb(bed: RemoteTestbed) -> str:
     return ""
 
 
+def each(overrides: list[str]) -> None:
+    """One start of Python for many ways to be refused."""
+    *common, others = overrides
+    for other in json.loads(others):
+        main("enter", [*common, other])
+
+
 def main(verb: str, overrides: list[str]) -> None:
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         spec = Spec.from_config(compose("config", ["model=mobilenetv2", *overrides]))
@@ -161,4 +169,7 @@ def say(record: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    if sys.argv[1] == "each":
+        each(sys.argv[2:])
+    else:
+        main(sys.argv[1], sys.argv[2:])
