@@ -43,25 +43,24 @@ class Journal:
             ShapingError: another process is.
             CapabilityError: this user may not write there.
         """
+        lock = self.path.with_suffix(".lock")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = _locked(lock)
+        except BlockingIOError:
+            holder = lock.read_text() if lock.exists() else ""
+            raise ShapingError(
+                f"{self._interface} is already shaped by process {holder or 'unknown'} of this host: one link an "
+                "interface; end that process, which restores the interface, or wait"
+            ) from None
         except OSError as error:
             raise CapabilityError(
                 f"the journal {self.path} cannot be written ({error.strerror}): run as root, or name a folder"
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.truncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
             yield
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace")
-            raise ShapingError(
-                f"{self._interface} is already shaped by process {holder or 'unknown'} of this host: one link an "
-                "interface; end that process, which restores the interface, or wait"
-            ) from error
         finally:
+            lock.unlink(missing_ok=True)  # before the lock is given free: who waits for it sees that it is gone
             os.close(descriptor)
 
     def read(self) -> dict[str, Any] | None:
@@ -92,3 +91,20 @@ class Journal:
     def remove(self) -> None:
         """Everything is as before."""
         self.path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> int:
+    """A descriptor of the locked file, which holds this process's number. Raises OSError, BlockingIOError where another
+    process has it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                os.truncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder removed it between the two lines: the next one is ours, or another's

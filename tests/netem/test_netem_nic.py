@@ -90,6 +90,7 @@ def test_the_peer_is_shaped_and_what_is_exempt_is_not(veth: Sandbox, journals: P
     assert on_the_board(veth, lambda: restore(INTERFACE, journals=journals))
     assert state(veth) == before
     assert not on_the_board(veth, lambda: restore(INTERFACE, journals=journals))
+    assert list(journals.iterdir()) == []
 
 
 @pytest.mark.parametrize("tree", FOREIGN)
