@@ -7,6 +7,7 @@ from harness.validation.statistics import candidate_name
 
 __all__ = [
     "BASELINE_COLOURS",
+    "BOTH_WAYS",
     "ESTIMATED_HATCH",
     "OTHER_COLOURS",
     "PREDICTION_COLOURS",
