@@ -19,7 +19,7 @@ from harness.prediction.portable import export_profiles, import_profiles
 from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
 from harness.prediction.profile_io import load_calibration, load_tier, save
 from harness.spec import PROJECT, Spec
-from harness.testbed import host
+from harness.testbed import boards, host
 
 
 def model_spec(spec: Spec) -> zoo.ModelSpec:
@@ -30,16 +30,20 @@ def model_spec(spec: Spec) -> zoo.ModelSpec:
 def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
     """What a tier's times depend on; the link and the pace of an emulated board are not among it."""
     threads = spec.hardware.device.threads if tier == "device" else spec.hardware.edge.threads
+    board = boards.known(spec) if tier == "device" and spec.hardware.kind == "remote" else None
     return {
         "model": spec.model.name,
         "content": zoo.content_key(model_spec(spec)),
         "tier": tier,
-        "host": host.identity(),
+        "host": host.identity() if board is None else board["identity"],
         "threads": threads,
         "execution": spec.profile.execution,
         "rounds": [spec.profile.warmup, spec.profile.rounds, spec.profile.eager_rounds],
         "transfer_layers": sorted(map(str, encodings.ranked(spec))),
-        "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
+        "versions": {
+            package: host.version(package) if board is None else board["versions"].get(package, "")
+            for package in ("tensorflow", "keras", "numpy")
+        },
         "profile_version": PROFILE_VERSION,
         **_own_layer(spec),
     }

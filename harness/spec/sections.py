@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from harness.spec.board import Board, ipv4_address
 from harness.spec.fields import Cuts, Names, Part, field, nearest, options
 from harness.spec.tolerances import TermTolerance, TermTolerances
 
@@ -20,7 +21,7 @@ class Tier(Part):
     threads: int = field("TensorFlow threads", ge=1, le=256)
 
 
-class Device(Tier):
+class Device(Tier, Board):
     """The IIoT device."""
 
     slowdown: float = field("times slower than the host or the recording; above 1 the agent waits", ge=1, le=1000)
@@ -46,13 +47,21 @@ class Edge(Tier):
         "name of its recording, e.g. ampere; local: computed on this host; null: none", min_length=1, default=None
     )
     runtime: Literal["tf_eager", "triton"] | None = field("which recording of the edge; null: none", default=None)
+    address: str | None = field(
+        "IPv4 address of this host, at which the board of hardware=remote reaches the edge; null: none", default=None
+    )
+    port: int = field("TCP port of the edge there", ge=1, le=65_535, default=8001)
+
+    _ipv4 = field_validator("address")(ipv4_address)
 
 
 class Hardware(Part):
     """The two tiers (`conf/hardware`)."""
 
     name: str = field("name of the pair", min_length=1)
-    kind: Literal["local", "recorded"] = field("where the tiers live: on this host, or in profiles recorded elsewhere")
+    kind: Literal["local", "recorded", "remote"] = field(
+        "where the tiers live: on this host, in profiles recorded elsewhere, or the device on a board of its own"
+    )
     profiles: str | None = field(
         "folder of recorded profiles, or a file that profile.export wrote; a relative one is meant from the project; "
         "null: none",
@@ -66,7 +75,7 @@ class Hardware(Part):
     @classmethod
     def _own_core(cls, edge: Edge, info: ValidationInfo) -> Edge:
         device = info.data.get("device")
-        if device is not None and device.cpu == edge.cpu:
+        if device is not None and device.cpu == edge.cpu and info.data.get("kind") != "remote":
             raise ValueError(
                 f"both tiers would share core {edge.cpu} and slow each other down; give each a cpu of its own"
             )
@@ -99,7 +108,17 @@ class Hardware(Part):
     @property
     def has_edge(self) -> bool:
         """Whether there is anything to cut for: some of the paper's configurations are a device alone."""
-        return self.kind == "local" or self.edge.system is not None
+        return self.kind != "recorded" or self.edge.system is not None
+
+    @property
+    def one_clock(self) -> bool:
+        """Whether both tiers read the same clock: those of two hosts are never subtracted."""
+        return self.kind != "remote"
+
+    @property
+    def unavailable_terms(self) -> tuple[str, ...]:
+        """The terms that nobody can measure on this hardware."""
+        return () if self.one_clock else ("uplink", "downlink")
 
     @property
     def emulated(self) -> bool:
@@ -147,7 +166,9 @@ class Link(Part):
     duplicate: float | None = field("share of packets sent twice", "fraction", ge=0, le=1)
     corrupt: float | None = field("share of packets with one bit turned over", "fraction", ge=0, le=1)
     impair: Literal["both", "up"] = field("ways in which jitter, loss and the like hold")
-    backend: Literal["auto", "netem", "relay"] = field("what delays the packets; auto tries netem first")
+    backend: Literal["auto", "netem", "relay", "rate-only"] = field(
+        "what delays the packets; auto tries netem first; rate-only leaves the delay out, where a board cannot"
+    )
     mtu: int = field("largest IP packet", "bytes", ge=576, le=9000)
     burst_bytes: int = field("what may pass at once after idleness, the tbf bucket", "bytes", ge=1600, le=10_000_000)
     queue_bytes: int | None = field("queue in front of the uplink; null: as the backend sizes it", "bytes", ge=1)

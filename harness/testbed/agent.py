@@ -15,6 +15,7 @@ Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
               model, connect to the edge that serves it
     classify  pictures through a candidate, over the link  {candidate, shape, pictures}
               and offline
+    probe     measure the path to a probe that listens     {address, port, plan, step_s}
     describe  versions and what is loaded                  {}
     stop      end the process                              {}
 
@@ -38,10 +39,10 @@ from typing import Any
 
 import grpc
 
-from harness.errors import HarnessError
+from harness.errors import DeviceError, HarnessError
 
 SERVICE = "scissionlite.Agent"
-UNARY = ("load", "prepare", "time", "sizes", "edge", "deploy", "classify", "describe", "stop")
+UNARY = ("load", "prepare", "time", "sizes", "edge", "deploy", "classify", "probe", "describe", "stop")
 
 
 class Agent:
@@ -50,6 +51,7 @@ class Agent:
     def __init__(self) -> None:
         self._runtime: Any = None
         self._communicator: Any = None
+        self._edge_layers: int | None = None
         self.stopped = threading.Event()
 
     def load(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +70,9 @@ class Agent:
                 described = self._load_recording(arguments["recording"], spec, endpoint)
             else:
                 described = self._load_model(spec, endpoint, arguments)
-            return {**described, "server": edge.result()}
+            server = edge.result()
+            self._require_same_layers(described["last"] + 1)
+            return {**described, "server": server}
 
     def _load_model(self, spec: Any, endpoint: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.offloader.device import DeviceRuntime
@@ -96,8 +100,16 @@ class Agent:
         if self._communicator is None:
             return {}
         server: dict[str, str] = self._communicator.wait_ready(ready_timeout_s)
-        self._communicator.control("load", arguments)
+        self._edge_layers = self._communicator.control("load", arguments).get("layers")
         return server
+
+    def _require_same_layers(self, layers: int) -> None:
+        """Another Keras may build another model: its cuts would be other places. A replayed edge has no layers."""
+        if self._edge_layers not in (None, layers):
+            raise DeviceError(
+                f"the model has {layers} layers on the device and {self._edge_layers} at the edge: their Keras differ; "
+                "install the same version on both"
+            )
 
     def prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.profiling.work import Work
@@ -152,6 +164,11 @@ class Agent:
             picture = np.frombuffer(base64.b64decode(encoded), dtype=np.uint8).reshape(arguments["shape"])
             found.append(asdict(self._runtime.classify(key, picture[np.newaxis])))
         return found
+
+    def probe(self, arguments: dict[str, Any]) -> Any:
+        from netem.probe_peer import measure
+
+        return measure(arguments["address"], arguments["port"], arguments["plan"], arguments["step_s"])
 
     def describe(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         versions = {"python": platform.python_version(), "grpc": grpc.__version__}

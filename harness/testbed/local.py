@@ -56,6 +56,9 @@ class LocalTestbed:
         DeviceError, EdgeError: a tier does not come up.
     """
 
+    #: What is known of the host that the device is, where that is another one.
+    board: dict[str, Any] | None = None
+
     def __init__(self, spec: Spec, logs: Path) -> None:
         self.spec = spec
         self.link = link_spec(spec)
@@ -98,7 +101,7 @@ class LocalTestbed:
         self._start_agent()
         self._asleep_because = self._stack.enter_context(host.awake())
         # The edge's core is idle while the device computes, which is when this process reads, writes and draws.
-        self._pin_notes = self._stack.enter_context(_pinned(hardware.edge.cpu))
+        self._pin_notes = self._stack.enter_context(pinned(hardware.edge.cpu))
 
     def load(self, recordings: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
         """Build the model on both tiers and connect them; what the agent says of the model.
@@ -114,7 +117,7 @@ class LocalTestbed:
         }
         loaded: dict[str, Any] = self.agent.call(
             "load",
-            model=model,
+            model=self._as_seen_by_the_device(model),
             threads=spec.hardware.device.threads,
             slowdown=spec.hardware.device.slowdown,
             recording=replayed.get("device"),
@@ -129,6 +132,10 @@ class LocalTestbed:
         )
         self.server = loaded["server"]
         return loaded
+
+    def _as_seen_by_the_device(self, model: dict[str, Any]) -> dict[str, Any]:
+        """The model as the device is to load it."""
+        return model
 
     def probe(self) -> LinkReport:
         """Measure the link. Raises LinkError where it is not the one asked for."""
@@ -150,13 +157,17 @@ class LocalTestbed:
         Raises:
             LinkError: the link did not take a change.
         """
-        with _netem_translated(), self._conditions.in_force(self.sandbox, self.applied, folder):
+        with netem_translated(), self._conditions.in_force(self.sandbox, self.applied, folder):
             yield
 
     def aftermath(self) -> dict[str, Any]:
         """The part of `env.json` about the link while and after the cell measured (see `Conditions.aftermath`)."""
         found = _translated(lambda: self._conditions.aftermath(self.sandbox, self.applied))
         return found | {"notes": [*self.notes(), *found["notes"]]}
+
+    def in_force(self) -> dict[str, Any]:
+        """What is in force on the link, for `env.json`."""
+        return self.applied.as_dict()
 
     @property
     def cores_awake(self) -> bool:
@@ -185,7 +196,7 @@ class LocalTestbed:
         for name, error in (("triton", EdgeError), ("agent", DeviceError)):
             process = self._processes.get(name)
             if process is not None and process.poll() is not None:
-                raise error(f"{name} ended with code {process.returncode}: {_last_line(self._logs / f'{name}.log')}")
+                raise error(f"{name} ended with code {process.returncode}: {last_line(self._logs / f'{name}.log')}")
 
     @property
     def edge_url(self) -> str:
@@ -213,20 +224,20 @@ class LocalTestbed:
             "edge" if where == "edge" else "device",
             command,
             cpu=cpu,
-            env=_environment(extra),
+            env=environment(extra),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
 
 
-def _environment(extra: dict[str, str]) -> dict[str, str]:
+def environment(extra: dict[str, str]) -> dict[str, str]:
     """The environment of a tier: this process's, no GPU of the host taken by accident, quiet TensorFlow."""
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1", **extra}
 
 
 @contextmanager
-def _pinned(cpu: int) -> Iterator[list[str]]:
+def pinned(cpu: int) -> Iterator[list[str]]:
     """Keep every thread of this process, gRPC's too, on one core; a note where this host does not permit it."""
     before = os.sched_getaffinity(0)
     try:
@@ -258,12 +269,12 @@ def _check_cpus(device_cpu: int, edge_cpu: int) -> None:
 
 def _translated(action: Callable[[], T]) -> T:
     """Errors of `netem` as errors of the harness."""
-    with _netem_translated():
+    with netem_translated():
         return action()
 
 
 @contextmanager
-def _netem_translated() -> Iterator[None]:
+def netem_translated() -> Iterator[None]:
     try:
         yield
     except netem_errors.CapabilityError as error:
@@ -272,6 +283,6 @@ def _netem_translated() -> Iterator[None]:
         raise LinkError(str(error)) from error
 
 
-def _last_line(path: Path) -> str:
+def last_line(path: Path) -> str:
     lines = path.read_text(errors="replace").strip().splitlines()
     return lines[-1][:300] if lines else "it printed nothing"
