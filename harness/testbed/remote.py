@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.errors import CapabilityError, DeviceError, EdgeError, HarnessError, LinkError
 from harness.offloader import triton_server
-from harness.spec import PROJECT
+from harness.spec import CODE
 from harness.testbed import boards, host, lock, shipping, warden
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import changes
@@ -30,6 +30,7 @@ from harness.testbed.link import base_link
 from harness.testbed.local import START_TIMEOUT_S, LocalTestbed, netem_translated, pinned
 from harness.testbed.shaping import Nic
 from harness.testbed.ssh import Shell, last_line
+from harness.transfer import layers
 from netem.link import LinkSpec
 from netem.namespaces import module_argv
 from netem.probe import LinkReport, plan_of, report_of, timeouts_s
@@ -167,13 +168,13 @@ class RemoteTestbed(LocalTestbed):
         remote = f"{folder}/agent.sock"
         options = _order(
             [self._host.executable, "-m", "harness.testbed.agent", "--socket", remote],
-            _QUIET | {"PYTHONPATH": self._code},
+            _QUIET | self._own_layer() | {"PYTHONPATH": self._code},
             cpu=board.cpu,
             lease_s=board.lease_s,
             folder=folder,
             ready=remote,
         )
-        warden_there = f"{self._code}/{_WARDEN.relative_to(PROJECT)}"
+        warden_there = f"{self._code}/{_WARDEN.relative_to(CODE)}"
         argv = self._shell.argv([self._host.executable, warden_there, options], forward=(self._socket, remote))
         tenant = Tenant(argv, self._logs / "agent.log", self._agent_failure)
         self._tenant("agent", tenant)
@@ -217,12 +218,12 @@ class RemoteTestbed(LocalTestbed):
 
     def _as_seen_by_the_device(self, model: dict[str, Any]) -> dict[str, Any]:
         """Files of the model are shipped, by content, once."""
-        shipped = {}
-        for name, value in model.items():
-            path = Path(str(value)).expanduser()
-            if isinstance(value, str) and value and name not in ("name", "architecture") and path.is_file():
-                shipped[name] = shipping.ship_file(self._shell, self._host, path)
-        return {**model, **shipped}
+        return shipping.ship_model(self._shell, self._host, model)
+
+    def _own_layer(self) -> dict[str, str]:
+        """Where the agent finds a transfer layer of the user's own."""
+        source = self.spec.transfer_layer.located
+        return {} if source is None else {layers.VARIABLE: shipping.ship_source(self._shell, self._host, source)}
 
     def _require_cores(self) -> None:
         here = tuple(sorted(os.sched_getaffinity(0)))

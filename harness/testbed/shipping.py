@@ -12,13 +12,14 @@ import importlib.util
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DeviceError
-from harness.spec import PROJECT
+from harness.spec import CODE
 from harness.spec.board import Board
 from harness.testbed.ssh import Shell
 
@@ -184,6 +185,35 @@ def ship_file(shell: Shell, host: Host, path: Path) -> str:
     return f"{_ship(shell, host, path, digest, path.name)}/{path.name}"
 
 
+def ship_model(shell: Shell, host: Host, model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model as the board is to load it: its files shipped, and named as they are called there.
+
+    Args:
+        model: as `load` of the agent takes it; `weights`, `file` and the source of `factory` may be files of this host.
+
+    Raises:
+        DeviceError: one cannot be written there.
+    """
+    shipped = {}
+    for name in ("weights", "file"):
+        value = model.get(name)
+        if value not in (None, "imagenet"):
+            shipped[name] = ship_file(shell, host, Path(str(value)).expanduser())
+    if model.get("factory"):
+        source, _, function = str(model["factory"]).rpartition(":")
+        shipped["factory"] = f"{ship_source(shell, host, source)}:{function}"
+    return {**model, **shipped}
+
+
+def ship_source(shell: Shell, host: Host, source: str) -> str:
+    """Python code of the user's as the board finds it: a file is shipped, an installed module has to be there.
+
+    Raises:
+        DeviceError: it cannot be written there.
+    """
+    return ship_file(shell, host, Path(source)) if source.endswith(".py") else source
+
+
 def _ship(shell: Shell, host: Host, content: bytes | Path, digest: str, name: str) -> str:
     target = f"{host.folder}/{digest}"
     if digest not in host.have:
@@ -228,8 +258,8 @@ def _archive() -> bytes:
 
 
 def _folder_of(package: str) -> Path:
-    if (PROJECT / package).is_dir():
-        return PROJECT / package
+    if (CODE / package).is_dir():
+        return CODE / package
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise DeviceError(f"the package {package}, which goes to the board, is not installed here: run `make venv`")

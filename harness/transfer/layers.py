@@ -27,7 +27,7 @@ from harness.transfer.layer import REGISTRY, NoTransferLayer, Shape, TransferLay
 __all__ = ["NoTransferLayer", "Shape", "TransferLayer", "get", "names", "use"]
 
 #: Sources of layers from outside of this tree, for the processes that this one starts.
-_VARIABLE = "HARNESS_TRANSFER_LAYERS"
+VARIABLE = "HARNESS_TRANSFER_LAYERS"
 
 
 def use(source: str) -> None:
@@ -39,9 +39,9 @@ def use(source: str) -> None:
     Raises:
         SpecError: it cannot be imported.
     """
-    known = [each for each in os.environ.get(_VARIABLE, "").split(os.pathsep) if each]
+    known = [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
     if source not in known:
-        os.environ[_VARIABLE] = os.pathsep.join([*known, source])
+        os.environ[VARIABLE] = os.pathsep.join([*known, source])
     outside.load(source, "transfer_layer.source")
 
 
@@ -67,7 +67,7 @@ def _create(label: str, parameters: tuple[tuple[str, Any], ...]) -> TransferLaye
     if "seed" in own:
         raise SpecError(f"transfer_layer: {label!r} holds a seed; allowed: the root key seed")
     if name not in REGISTRY.names():
-        for source in filter(None, os.environ.get(_VARIABLE, "").split(os.pathsep)):
+        for source in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
             outside.load(source, "transfer_layer.source")
     return REGISTRY.create(name, **(own | dict(parameters)))
 

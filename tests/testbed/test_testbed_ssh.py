@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import shlex
 import shutil
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,41 @@ def test_what_an_ended_ssh_means_is_one_line(code: int, complaint: bytes, messag
 def test_a_last_line_is_short_and_plain() -> None:
     assert last_line(b"one\ntwo \x1b[0m\t three\n\n") == "two \x1b[0m three"
     assert len(last_line(b"x" * 5000)) <= 300
+
+
+class Recorded:
+    """A shell that notes what would have been sent, and answers as a board does."""
+
+    host = "board"
+
+    def __init__(self) -> None:
+        self.sent: dict[str, bytes] = {}
+
+    def run(self, command: list[str], *, source: object, timeout_s: float) -> bytes:
+        self.sent[command[-2]] = source if isinstance(source, bytes) else source.read()  # type: ignore[attr-defined]
+        return b"Welcome!\nscissionlite:{}\n"
+
+
+def test_the_files_of_a_model_are_shipped_by_content_once(tmp_path: Path) -> None:
+    board = dict.fromkeys(("python", "machine", "host", "kernel", "cpu"), "") | {"executable": "python3", "cores": 2}
+    board |= {"cpus": (0,), "versions": {}, "ssh_port": 22, "folder": "/there", "have": ()}
+    host = shipping.Host(**board)  # type: ignore[arg-type]
+    (tmp_path / "own.weights.h5").write_bytes(b"numbers")
+    (tmp_path / "net.py").write_text("def build(): ...")
+    model = {"name": "own", "weights": str(tmp_path / "own.weights.h5"), "factory": f"{tmp_path / 'net.py'}:build"}
+    shell = Recorded()
+    found = shipping.ship_model(shell, host, model)  # type: ignore[arg-type]
+    digest = hashlib.sha256(b"numbers").hexdigest()
+    assert found["weights"] == f"/there/{digest}/own.weights.h5"
+    assert found["factory"].startswith("/there/")
+    assert found["factory"].endswith("/net.py:build")
+    assert shell.sent == {"own.weights.h5": b"numbers", "net.py": b"def build(): ..."}
+    again = Recorded()
+    there = replace(host, have=(digest, found["factory"].split("/")[2]))
+    assert shipping.ship_model(again, there, model) == found  # type: ignore[arg-type]
+    assert again.sent == {}
+    plain = {"name": "mobilenetv2", "weights": "imagenet", "file": None, "factory": "nets.own:build"}
+    assert shipping.ship_model(again, host, plain) == plain  # type: ignore[arg-type]
 
 
 def test_what_is_shipped_is_our_code_alone_and_always_the_same_bytes() -> None:
