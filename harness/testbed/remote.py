@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.errors import CapabilityError, DeviceError, EdgeError, HarnessError, LinkError
 from harness.offloader import triton_server
-from harness.spec import PROJECT
+from harness.spec import CODE
 from harness.testbed import boards, host, lock, shipping, warden
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import changes
@@ -34,7 +34,7 @@ from netem.link import LinkSpec
 from netem.namespaces import module_argv
 from netem.probe import LinkReport, plan_of, report_of, timeouts_s
 
-_WARDEN = Path(warden.__file__)
+_WARDEN = Path(warden.__file__).resolve()
 #: Renewals in a lease: a lost packet or two must not end a run.
 _RENEWALS = 4
 #: As for the tiers of a local testbed.
@@ -173,7 +173,7 @@ class RemoteTestbed(LocalTestbed):
             folder=folder,
             ready=remote,
         )
-        warden_there = f"{self._code}/{_WARDEN.relative_to(PROJECT)}"
+        warden_there = f"{self._code}/{_WARDEN.relative_to(CODE)}"
         argv = self._shell.argv([self._host.executable, warden_there, options], forward=(self._socket, remote))
         tenant = Tenant(argv, self._logs / "agent.log", self._agent_failure)
         self._tenant("agent", tenant)

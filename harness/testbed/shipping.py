@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DeviceError
-from harness.spec import PROJECT
+from harness.spec import CODE
 from harness.spec.board import Board
 from harness.testbed.ssh import Shell
 
@@ -228,8 +228,8 @@ def _archive() -> bytes:
 
 
 def _folder_of(package: str) -> Path:
-    if (PROJECT / package).is_dir():
-        return PROJECT / package
+    if (CODE / package).is_dir():
+        return CODE / package
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise DeviceError(f"the package {package}, which goes to the board, is not installed here: run `make venv`")
