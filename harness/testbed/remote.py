@@ -35,7 +35,7 @@ from netem.link import LinkSpec
 from netem.namespaces import module_argv
 from netem.probe import LinkReport, plan_of, report_of, timeouts_s
 
-_WARDEN = Path(warden.__file__)
+_WARDEN = Path(warden.__file__).resolve()
 #: Renewals in a lease: a lost packet or two must not end a run.
 _RENEWALS = 4
 #: As for the tiers of a local testbed.

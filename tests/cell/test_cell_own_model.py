@@ -79,4 +79,4 @@ def test_a_function_and_a_transfer_layer_from_outside_are_measured(tmp_path: Pat
         "measure.transfer_layers=[subsample,none]",
     )
     measured = {row.key.transfer_layer for row in read_splits(cell) if row.measured_ms is not None and row.key.split}
-    assert measured == {"subsample:stride=3", "none"}
+    assert measured >= {"subsample:stride=3", "none"}  # and maxpool where it is predicted to be best
