@@ -28,7 +28,10 @@ class Report(Part):
     dpi: int = field("resolution of bitmaps", "dots per inch", ge=30, le=1200)
     figures: Annotated[
         Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None, BeforeValidator(_listed)
-    ] = field("figures by the name of their experiment, drawn from the cells of a sweep, or of from=FOLDER; all: each")
+    ] = field(
+        "figures by the name of their experiment, drawn from the cells of a sweep, or of from=FOLDER; all: each",
+        default=None,
+    )
     sources: Annotated[
         Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None, BeforeValidator(_listed)
     ] = field("with mode=report and mode=clean, folders of cells or of sweeps: from=FOLDER, from=[FOLDER,FOLDER]")
