@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import SpecError
 from harness.spec import PROJECT, Spec
+from harness.spec.fields import options
 
 #: Of them only `plan` makes sense for a sweep; `report` is done once for an experiment, which is one.
 MODES = ("plan", "doctor", "report", "repro", "clean")
@@ -126,7 +127,7 @@ def _clean(spec: Spec) -> int:
     with lock.measuring():  # a run that measures is not cleaned away
         removed = 0
         for folder in _folders(spec) or [PROJECT / "outputs", spec.profile_dir]:
-            for each in cleaning.find(folder):
+            for each in cleaning.find(folder, options("experiment")):
                 try:
                     each.remove()
                 except OSError as error:

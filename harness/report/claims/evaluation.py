@@ -164,7 +164,7 @@ class _Evaluation:
     def _cells(self, selection: Selection) -> list[Cell]:
         cells = self._library.of(selection)
         if not cells:
-            raise _Missing(f"not run: experiment={selection.experiment[0]}")
+            raise _Missing(_not_run(selection))
         left_out = [str(cell.summary["left_out"]) for cell in cells if cell.summary.get("left_out")]
         kept = [cell for cell in cells if not cell.summary.get("left_out")]
         if not kept:
@@ -251,7 +251,7 @@ class _Evaluation:
     def _accuracy(self, selection: Selection, value: str) -> Found:
         cells = [cell for cell in self._cells(selection) if (cell.folder / accuracy.ACCURACY).exists()]
         if not cells:
-            raise _Missing(f"not run: experiment={selection.experiment[0]}")
+            raise _Missing(_not_run(selection))
         self._used[cells[0].folder] = cells[0]
         record, rows = accuracy.read(cells[0].folder)
         original, retrained = accuracy.find(rows, "original"), accuracy.find(rows, "tl_retrained")
@@ -285,6 +285,13 @@ class _Evaluation:
     def _minutes(self) -> float | None:
         known = [took for cell in self._used.values() if (took := minutes_of(cell)) is not None]
         return sum(known) if known else None
+
+
+def _not_run(selection: Selection) -> str:
+    """Which cell is missing."""
+    wanted = {"model": selection.model, "hardware": "/".join(selection.hardware or ()), "bandwidth": selection.bandwidth}
+    told = "".join(f", {key} {value}" for key, value in wanted.items() if value)
+    return f"not run: experiment={selection.experiment[0]}{told}"
 
 
 def minutes_of(cell: Cell) -> float | None:
