@@ -221,4 +221,4 @@ def _legend(figure: Any, found: Winners, colours: dict[Key, str]) -> None:
     rest = sum(share for key, share in shares.items() if key not in colours)
     if rest > 0:
         handles.append(Patch(color="#dddddd", label=f"others  {rest:.0%}"))
-    figure.legend(handles=handles, loc="outside right upper", title="winner, share of the grid", frameon=False)
+    figure.legend(handles=handles, loc="outside right center", title="winner, share of the grid", frameon=False)

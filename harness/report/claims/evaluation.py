@@ -289,7 +289,11 @@ class _Evaluation:
 
 def _not_run(selection: Selection) -> str:
     """Which cell is missing."""
-    wanted = {"model": selection.model, "hardware": "/".join(selection.hardware or ()), "bandwidth": selection.bandwidth}
+    wanted = {
+        "model": selection.model,
+        "hardware": "/".join(selection.hardware or ()),
+        "bandwidth": selection.bandwidth,
+    }
     told = "".join(f", {key} {value}" for key, value in wanted.items() if value)
     return f"not run: experiment={selection.experiment[0]}{told}"
 
