@@ -25,6 +25,7 @@ class Experiment(Callback):  # type: ignore[misc]
     def __init__(self) -> None:
         self._codes: list[int] = []
         self._sweep: Path | None = None
+        self._spec: Spec | None = None
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a wrong spec, and do what needs no cell, before the folder of the run is made."""
@@ -63,7 +64,7 @@ class Experiment(Callback):  # type: ignore[misc]
         except HarnessError as error:
             raise SystemExit(app.complain(error)) from None
         INTERRUPTS.defer()  # from here on there is something to gather
-        self._sweep = folder
+        self._sweep, self._spec = folder, specs[0]
         randomly = f" in random order (seed {record.seed})" if record.order == "random" else ""
         print(f"sweep of {len(specs)} cells{randomly} in {self._sweep}", flush=True)
 
@@ -87,12 +88,26 @@ class Experiment(Callback):  # type: ignore[misc]
             from harness.report.sweep import aggregate
 
             self._codes.append(aggregate(self._sweep)["exit_code"])
+            self._draw(self._sweep)
             _summarise(self._sweep)
         except Exception as error:
             app.report_crash(self._sweep, error)
             self._codes.append(1)
         print(f"results: {self._sweep}", file=sys.stdout, flush=True)
         raise SystemExit(app.combine(self._codes))
+
+    def _draw(self, sweep: Path) -> None:
+        """The figures of an experiment, from what its cells left; those of a sweep that was interrupted too."""
+        if self._spec is None or self._spec.report.figures is None:
+            return
+        from harness.report.figures import make
+
+        report = self._spec.report
+        try:
+            for path in make(report.figures or (), [sweep], sweep, report.formats, report.dpi):
+                print(f"drawn: {path}", flush=True)
+        except HarnessError as error:  # no cell to draw from: those have said what failed
+            self._codes.append(max(1, app.complain(error)))
 
 
 def _summarise(folder: Path) -> None:

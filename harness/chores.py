@@ -1,4 +1,4 @@
-"""The modes that run no cell: plan, doctor, report, clean. They end before Hydra makes a folder for a run."""
+"""The modes that run no cell: plan, doctor, report, repro, clean. They end before Hydra makes a folder for a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 
 from harness.errors import SpecError
 from harness.spec import PROJECT, Spec
+from harness.spec.fields import options
 
-#: Of them only `plan` makes sense for a sweep.
-MODES = ("plan", "doctor", "report", "clean")
+#: Of them only `plan` makes sense for a sweep; `report` is done once for an experiment, which is one.
+MODES = ("plan", "doctor", "report", "repro", "clean")
+#: What `repro` looks at unless told, and the claims.
+RECORDED, CLAIMS = PROJECT / "experiments" / "recorded", PROJECT / "experiments" / "claims.yaml"
 _MARKS = {"ok": "ok", "note": "note", "missing": "MISSING"}
 
 
@@ -27,7 +30,8 @@ def asked(specs: Sequence[Spec]) -> str | None:
     if len(modes) > 1:
         raise SpecError(f"mode={','.join(sorted(modes))}: {', '.join(sorted(chores))} runs no cell: give it alone")
     (mode,) = chores
-    if len(specs) > 1 and mode != "plan":
+    once = mode == "plan" or (mode == "report" and specs[0].report.figures is not None)
+    if len(specs) > 1 and not once:
         raise SpecError(f"mode={mode} is about no cell, and a sweep would do it {len(specs)} times: call it without -m")
     return mode
 
@@ -48,6 +52,8 @@ def run(specs: Sequence[Spec], folder: Path, numbers: Sequence[int] | None = Non
         return _plan(specs, numbers)
     if mode == "doctor":
         return _doctor()
+    if mode == "repro":
+        return _repro(specs[0], folder)
     return _report(specs[0], folder) if mode == "report" else _clean(specs[0])
 
 
@@ -80,8 +86,33 @@ def _report(spec: Spec, folder: Path) -> int:
 
     if not spec.report.sources:
         raise SpecError("mode=report needs from=FOLDER, or from=[FOLDER,FOLDER]: folders of cells or of sweeps")
+    if spec.report.figures is not None:
+        from harness.report.figures import make
+
+        for path in make(spec.report.figures, _folders(spec), folder, spec.report.formats, spec.report.dpi):
+            print(f"drawn: {path}")
+        print(f"results: {folder}")
+        return 0
     count = collected.write(_folders(spec), folder)
     print(f"{count} cell{'s' if count != 1 else ''} gathered")
+    print(f"results: {folder}")
+    return 0
+
+
+def _repro(spec: Spec, folder: Path) -> int:
+    from harness.report import claims
+
+    sources = _folders(spec) or [RECORDED]
+    for source in sources:
+        if not source.is_dir():
+            raise SpecError(
+                f"from={source}: there is no such folder; allowed: a folder that holds one for each experiment, such "
+                "as outputs, or nothing for the recorded results"
+            )
+    outcomes = claims.evaluate(claims.read(CLAIMS), sources)
+    folder.mkdir(parents=True, exist_ok=True)
+    claims.write(outcomes, folder)
+    print("\n".join(claims.console(outcomes)))
     print(f"results: {folder}")
     return 0
 
@@ -96,7 +127,7 @@ def _clean(spec: Spec) -> int:
     with lock.measuring():  # a run that measures is not cleaned away
         removed = 0
         for folder in _folders(spec) or [PROJECT / "outputs", spec.profile_dir]:
-            for each in cleaning.find(folder):
+            for each in cleaning.find(folder, options("experiment")):
                 try:
                     each.remove()
                 except OSError as error:

@@ -45,6 +45,11 @@ def run(spec: Spec, folder: Path) -> str | None:
     if spec.hardware.edge.endpoint == "per_cut" and spec.mode == "measure":
         _measure_deployed(spec, folder)
         return None
+    if (missing := _unrecorded(spec)) is not None:
+        from harness.cell import unrecorded
+
+        unrecorded.write(spec, folder, missing)
+        return None
     if spec.hardware.kind == "recorded" and spec.mode == "predict":
         from harness.cell import recorded
 
@@ -100,7 +105,8 @@ def check(spec: Spec) -> None:
     if spec.hardware.kind == "recorded":
         from harness.cell import recorded
 
-        recorded.check(spec)
+        if _unrecorded(spec) is None:
+            recorded.check(spec)
         return
     circumstances = circumstances_of(spec)
     if spec.whatif.asked and not plain(link_spec(spec), circumstances):
@@ -121,6 +127,15 @@ def check(spec: Spec) -> None:
         constraints.require(spec.constraints, facts(spec, tiers[0]))
     if tiers is not None and not isinstance(spec.measure.splits, str):
         require_cuts(spec.measure.splits, [cut.index for cut in tiers[0].cuts])
+
+
+def _unrecorded(spec: Spec) -> str | None:
+    """Why a cell on recorded hardware is left out, None for one that is run."""
+    if spec.hardware.kind != "recorded":
+        return None
+    from harness.cell import unrecorded
+
+    return unrecorded.reason(spec)
 
 
 def _predict(spec: Spec, folder: Path) -> None:

@@ -17,6 +17,10 @@ from harness.prediction.recorded import LayerBenchmark, read_profiles
 TF_EAGER, TRITON = "tf_eager", "triton"
 
 
+class NotRecorded(SpecError):
+    """There are recordings, but none of that model on that system."""
+
+
 @dataclass(frozen=True)
 class RecordedTier:
     """One model's records on one system.
@@ -67,8 +71,8 @@ def load_pair(folder: Path, model: str, *, device: str, edge: str | None, runtim
         runtime: of the edge. With `triton` the device's recording of the same campaign is taken where there is one.
 
     Raises:
-        SpecError: no such folder, nobody recorded that model on that system, a file that is no profile, or two
-            recordings of different layer tables.
+        NotRecorded: nobody recorded that model on that system.
+        SpecError: no such folder, a file that is no profile, or two recordings of different layer tables.
     """
     _require_folder(folder)
     if runtime == TRITON and edge is None:
@@ -134,7 +138,7 @@ def _load(folder: Path, tier: str, system: str, model: str, runtime: str) -> Rec
         tried.append(f"{name} holds {_shown(sorted({record.model for record in records}))}")
     under = f" under {runtime}" if tier == "edge" else ""
     there = [path for name in order for path in (folder / name).parent.glob(f"{tier}-*.dat")]
-    raise SpecError(
+    raise NotRecorded(
         f"nobody recorded {model} on {system}{under}: {'; '.join(tried)} in {str(folder)!r}; allowed: what was "
         f"recorded, {_shown(sorted(str(path.relative_to(folder)) for path in there)) or 'which is nothing there'}"
     )

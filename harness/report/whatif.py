@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.prediction.whatif import Winners
+from harness.errors import HarnessError
+from harness.prediction.whatif import Axes, Winners
 from harness.report import style
-from harness.results.records import write_atomic
+from harness.results.records import csv_text, write_atomic
 from harness.results.schema import Key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
+    from matplotlib.figure import Figure
 
 #: Columns of `whatif.csv`; one row a point of the grid. `second` is the next best candidate's key.
 COLUMNS = (
@@ -38,61 +39,109 @@ _PANELS = 4
 _NAMED = 14
 
 
-def write_csv(found: Winners, folder: Path) -> Path:
-    """`whatif.csv`, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+def records(found: Winners) -> list[dict[str, Any]]:
+    """The points of the grid as `whatif.csv` has them, by `COLUMNS`."""
     bandwidth, rtt, slowdown = found.axes.points()
     best, best_ms = found.best.ravel(), found.best_ms.ravel()
     second, second_ms = found.second.ravel(), found.second_ms.ravel()
+    lines = []
     for place in range(best.size):
         key = found.keys[int(best[place])]
         next_best = ("", "") if second[place] < 0 else (str(found.keys[int(second[place])]), f"{second_ms[place]:.4f}")
-        writer.writerow(
-            (
-                f"{bandwidth[place]:.10g}",
-                f"{rtt[place]:.10g}",
-                f"{slowdown[place]:.10g}",
-                key.candidate,
-                "" if key.split is None else key.split,
-                key.transfer_layer,
-                key.wire_format,
-                f"{best_ms[place]:.4f}",
-                *next_best,
-            )
+        values = (
+            f"{bandwidth[place]:.10g}",
+            f"{rtt[place]:.10g}",
+            f"{slowdown[place]:.10g}",
+            key.candidate,
+            "" if key.split is None else key.split,
+            key.transfer_layer,
+            key.wire_format,
+            f"{best_ms[place]:.4f}",
+            *next_best,
         )
-    write_atomic(folder / DATA, text.getvalue())
+        lines.append(dict(zip(COLUMNS, values, strict=True)))
+    return lines
+
+
+def write_csv(found: Winners, folder: Path) -> Path:
+    """`whatif.csv`, whole or not at all."""
+    write_atomic(folder / DATA, csv_text(COLUMNS, records(found)))
     return folder / DATA
+
+
+def read_csv(path: Path) -> Winners:
+    """The grid that `write_csv` wrote. Raises HarnessError where the file holds no whole grid."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+        return _grid(lines)
+    except (OSError, KeyError, ValueError) as error:
+        raise HarnessError(f"{path}: not a grid of mode=predict ({type(error).__name__}: {error})") from error
+
+
+def _grid(lines: Sequence[dict[str, str]]) -> Winners:
+    names = ("bandwidth_mbps", "rtt_ms", "slowdown")
+    points = [tuple(float(line[name]) for name in names) for line in lines]
+    values = [tuple(dict.fromkeys(point[at] for point in points)) for at in range(3)]
+    axes = Axes(*values)
+    if list(zip(*(axis.tolist() for axis in axes.points()), strict=True)) != points:
+        raise ValueError("the points of a grid in their order are expected")
+    best = [
+        Key(
+            line["candidate"],
+            int(line["split"]) if line["split"] else None,
+            line["transfer_layer"],
+            line["wire_format"],
+        )
+        for line in lines
+    ]
+    second = [Key.parse(line["second"]) if line["second"] else None for line in lines]
+    keys = tuple(sorted({*best, *(key for key in second if key is not None)}, key=str))
+    index = {key: place for place, key in enumerate(keys)}
+    return Winners(
+        axes,
+        keys,
+        np.array([index[key] for key in best]).reshape(axes.shape),
+        np.array([float(line["predicted_ms"]) for line in lines]).reshape(axes.shape),
+        np.array([-1 if key is None else index[key] for key in second]).reshape(axes.shape),
+        np.array([float(line["second_ms"] or "nan") for line in lines]).reshape(axes.shape),
+    )
 
 
 def draw(
     found: Winners, title: str, folder: Path, formats: Sequence[str] = ("svg", "png"), dpi: int = 150
 ) -> list[Path]:
-    """Draws `whatif.<format>`: a map over bandwidth and round trip, or the winner's latency along one axis.
+    """Draws `whatif.<format>`, see `figure`."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "whatif", "font.size": 10, "font.family": "sans-serif"}):
+        drawn = figure(found, title)
+        paths = [folder / f"whatif.{kind}" for kind in formats]
+        for path in paths:
+            drawn.savefig(path, dpi=dpi, metadata={"Date": None} if path.suffix == ".svg" else {})
+    return paths
+
+
+def figure(found: Winners, title: str) -> Figure:
+    """A map over bandwidth and round trip, or the winner's latency along one axis.
 
     A panel for each of up to four paces of the device. Colours name the winner; the legend gives its share.
     """
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     panels = sorted({int(place) for place in np.linspace(0, found.axes.shape[2] - 1, _PANELS).round()})
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "whatif", "font.size": 10, "font.family": "sans-serif"}):
-        figure = Figure(figsize=(4.2 * len(panels) + 3.4, 5.0), layout="constrained")
-        FigureCanvasAgg(figure)
-        plots = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-        colours = _colours(found)
-        for plot, panel in zip(plots, panels, strict=True):
-            _panel(plot, found, panel, colours)
-            if len(panels) > 1:
-                plot.set_title(f"device {found.axes.slowdown[panel]:g} x slower")
-        _legend(figure, found, colours)
-        figure.suptitle(f"Which candidate wins where: {title}")
-        paths = [folder / f"whatif.{kind}" for kind in formats]
-        for path in paths:
-            figure.savefig(path, dpi=dpi, metadata={"Date": None} if path.suffix == ".svg" else {})
-    return paths
+    drawn = Figure(figsize=(4.2 * len(panels) + 3.4, 5.0), layout="constrained")
+    FigureCanvasAgg(drawn)
+    plots = drawn.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    colours = _colours(found)
+    for plot, panel in zip(plots, panels, strict=True):
+        _panel(plot, found, panel, colours)
+        if len(panels) > 1:
+            plot.set_title(f"device {found.axes.slowdown[panel]:g} x slower")
+    _legend(drawn, found, colours)
+    drawn.suptitle(f"Which candidate wins where: {title}", x=0.01, ha="left", fontsize=10)
+    return drawn
 
 
 def _panel(plot: Plot, found: Winners, panel: int, colours: dict[Key, str]) -> None:
@@ -172,4 +221,4 @@ def _legend(figure: Any, found: Winners, colours: dict[Key, str]) -> None:
     rest = sum(share for key, share in shares.items() if key not in colours)
     if rest > 0:
         handles.append(Patch(color="#dddddd", label=f"others  {rest:.0%}"))
-    figure.legend(handles=handles, loc="outside right upper", title="winner, share of the grid", frameon=False)
+    figure.legend(handles=handles, loc="outside right center", title="winner, share of the grid", frameon=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ _SPEC = "spec.yaml"
 _OF_A_SWEEP = frozenset(
     {"results.csv", "summary.json", "summary.md", "report.html", "junit.xml", "multirun.yaml", "sweep.json", ".code"}
 )
+_OF_A_FIGURE = frozenset({".csv", ".svg", ".png", ".pdf"})
 #: What stands beside cached profiles.
 _LOGS = frozenset({"drift.jsonl", "durations.jsonl"})
 #: Profiles are named by what they hold and by its content (`harness.cell.cache`); a journal is one in the making.
@@ -43,14 +44,18 @@ class Ours:
             self.path.unlink()
 
 
-def find(folder: Path) -> list[Ours]:
-    """What lies below `folder` and is ours, in the order of its path; links are never followed, nor removed."""
+def find(folder: Path, figures: Collection[str] = ()) -> list[Ours]:
+    """What lies below `folder` and is ours, in the order of its path; links are never followed, nor removed.
+
+    Args:
+        figures: names of the experiments, whose sweeps also hold their figure.
+    """
     if not folder.is_dir() or folder.is_symlink():
         return []
-    return sorted(_find(folder), key=lambda each: each.path)
+    return sorted(_find(folder, figures), key=lambda each: each.path)
 
 
-def _find(folder: Path) -> Iterator[Ours]:
+def _find(folder: Path, figures: Collection[str]) -> Iterator[Ours]:
     for path in folder.iterdir():
         if path.is_symlink():
             continue
@@ -60,10 +65,10 @@ def _find(folder: Path) -> Iterator[Ours]:
                 yield Ours(path, kind, path.stat().st_size)
         elif _is_cell(path):
             yield Ours(path, "cell", _size(path))
-        elif _is_sweep(path):
+        elif _is_sweep(path, figures):
             yield Ours(path, "sweep", _size(path))
         elif path.is_dir():
-            yield from _find(path)
+            yield from _find(path, figures)
 
 
 def _is_cell(folder: Path) -> bool:
@@ -71,11 +76,15 @@ def _is_cell(folder: Path) -> bool:
     return _versioned(folder / STATUS) or _starts(folder / _SPEC, "schema_version:")
 
 
-def _is_sweep(folder: Path) -> bool:
+def _is_sweep(folder: Path, figures: Collection[str]) -> bool:
     """Nothing in it but cells and what is made of them: a folder that somebody keeps notes in is not removed whole."""
     found = [path for path in folder.iterdir() if path.name != ".hydra"]
     cells = [path for path in found if path.is_dir() and path.name not in _OF_A_SWEEP and _is_cell(path)]
-    theirs = [path for path in found if path.name in _OF_A_SWEEP]
+    theirs = [
+        path
+        for path in found
+        if path.name in _OF_A_SWEEP or (path.suffix in _OF_A_FIGURE and path.is_file() and path.stem in figures)
+    ]
     begun = bool(cells) or (folder / "sweep.json").exists()  # a sweep killed before its first cell has none
     return begun and bool(theirs) and len(cells) + len(theirs) == len(found)
 

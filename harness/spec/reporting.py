@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
-from harness.spec.fields import Part, field
+from harness.spec.fields import Part, field, nearest, options
 
 #: The root key that stands for `report.sources`.
 FROM = "from"
+#: In place of the names of figures.
+ALL = "all"
 
 
 def _listed(value: object) -> object:
@@ -24,9 +26,24 @@ class Report(Part):
         "file formats of the figures"
     )
     dpi: int = field("resolution of bitmaps", "dots per inch", ge=30, le=1200)
+    figures: Annotated[
+        Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None, BeforeValidator(_listed)
+    ] = field(
+        "figures by the name of their experiment, drawn from the cells of a sweep, or of from=FOLDER; all: each",
+        default=None,
+    )
     sources: Annotated[
         Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None, BeforeValidator(_listed)
     ] = field("with mode=report and mode=clean, folders of cells or of sweeps: from=FOLDER, from=[FOLDER,FOLDER]")
+
+    @field_validator("figures")
+    @classmethod
+    def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        allowed = [*options("experiment"), ALL]
+        for name in names or ():
+            if name not in allowed:
+                raise ValueError(f"no figure {name!r}; allowed: {', '.join(allowed)}{nearest(name, allowed)}")
+        return names
 
 
 def as_typed(message: str, values: Mapping[str, Any]) -> str:

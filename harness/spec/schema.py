@@ -47,19 +47,7 @@ Mode = Literal[
     "repro",
     "clean",
 ]
-#: The modes that this version has; the only place that says so.
-AVAILABLE_MODES: tuple[Mode, ...] = (
-    "validate",
-    "measure",
-    "profile",
-    "predict",
-    "train",
-    "deploy",
-    "plan",
-    "doctor",
-    "report",
-    "clean",
-)
+AVAILABLE_MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 class Spec(Part):
@@ -93,10 +81,9 @@ class Spec(Part):
     @classmethod
     def _built(cls, mode: object) -> object:
         if mode not in AVAILABLE_MODES:
-            known = mode in get_args(Mode)
-            reason = "not available in this version" if known else "no such mode"
-            hint = "" if known else nearest(str(mode), get_args(Mode))
-            raise ValueError(f"{reason}; allowed: {', '.join(AVAILABLE_MODES)}{hint}")
+            raise ValueError(
+                f"no such mode; allowed: {', '.join(AVAILABLE_MODES)}{nearest(str(mode), AVAILABLE_MODES)}"
+            )
         return mode
 
     @property

@@ -68,6 +68,11 @@ class Hardware(Part):
         min_length=1,
         default=None,
     )
+    unrecorded: Literal["refuse", "leave_out"] = field(
+        "a cell that nobody recorded is refused; leave_out: it ends at once with a row that says so, for sweeps over "
+        "models and pairs of which some were recorded",
+        default="refuse",
+    )
     device: Device
     edge: Edge
 

@@ -11,6 +11,7 @@ import pytest
 
 from harness.spec import PROJECT
 from tests.cli import fake_cell
+from tests.report.recorded_cells import all_experiments
 
 
 def run(folder: Path, *arguments: str, program: str = "run.py") -> subprocess.CompletedProcess[str]:
@@ -52,6 +53,22 @@ def test_runs_are_gathered_wherever_they_lie(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "all" / "summary.json").read_text())
     assert [cell["name"] for cell in summary["cells"]] == ["../sweep/0", "../sweep/1"]
     assert {"results.csv", "report.html", "junit.xml", "summary.json"} <= {p.name for p in (tmp_path / "all").iterdir()}
+
+
+def test_an_experiment_is_redrawn_from_what_its_cells_left(tmp_path: Path) -> None:
+    all_experiments(tmp_path / "cells")
+    source = f"from={tmp_path / 'cells'}"
+    done = run(tmp_path, "mode=report", source, "experiment=fig9", f"hydra.sweep.dir={tmp_path / 'drawn'}")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"fig9.svg", "fig9.png", "fig9.csv"}
+
+
+def test_the_claims_are_told_and_written(tmp_path: Path) -> None:
+    all_experiments(tmp_path / "cells")
+    done = run(tmp_path, "mode=repro", f"from={tmp_path / 'cells'}", f"hydra.run.dir={tmp_path / 'repro'}")
+    assert done.returncode == 0, done.stderr
+    assert "Layer 51" in done.stdout
+    assert {path.name for path in (tmp_path / "repro").iterdir()} == {"claims.csv", "claims.md"}
 
 
 def test_clean_takes_what_is_ours_and_leaves_the_rest(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def calls(folder: Path) -> list[str]:
         (["bandwith=30"], ["unknown key 'bandwith'", "did you mean 'bandwidth'?"]),
         (["+nothing.like=this"], ["unknown key 'nothing'"]),
         (["measure.sampels=3"], ["unknown key 'measure.sampels'", "did you mean 'measure.samples'?"]),
-        (["mode=repro"], ["mode=repro", "not available", *AVAILABLE_MODES]),
+        (["mode=repro", "from=nowhere"], ["from=", "nowhere", "no such folder", "outputs"]),
+        (["report.figures=[fig55]"], ["fig55", "did you mean 'fig5'?"]),
+        (["experiment=fig5"], ["hardware.profiles=null", "hardware.profiles=FOLDER"]),
         (["bandwidth=30,60"], ["bandwidth=30,60", "-m"]),
         (["bandwidth"], ["cannot read the argument 'bandwidth'", "key=value"]),
         (["bandwidth=[30"], ["cannot read the argument"]),
@@ -89,8 +91,6 @@ def test_help_explains_keys_groups_modes_and_exit_codes(tmp_path: Path) -> None:
     assert [key for key in ROOT_KEYS if f"  {key} " not in done.stdout] == []
     for part in ("Mbit/s", "ms", "iiot, local", "Exit codes", "-m bandwidth=30,60", *AVAILABLE_MODES):
         assert part in done.stdout
-    missing = done.stdout.split("Not available in this version:")[1].splitlines()[0]
-    assert [mode for mode in AVAILABLE_MODES if mode in missing] == []
     assert list(tmp_path.iterdir()) == []
 
 

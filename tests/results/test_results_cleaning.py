@@ -77,3 +77,13 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "way").symlink_to(tmp_path / "elsewhere")
     assert find(tmp_path / "way") == []
     assert find(tmp_path / "nowhere") == []
+
+
+def test_a_figure_is_part_of_the_sweep_of_its_experiment(tmp_path: Path) -> None:
+    cell(tmp_path / "fig5" / "today" / "gpu_device")
+    for name in ("results.csv", "fig5.svg", "fig5.csv"):
+        (tmp_path / "fig5" / "today" / name).write_text("")
+    assert [each.kind for each in find(tmp_path, ["fig5"])] == ["sweep"]
+    assert [each.kind for each in find(tmp_path)] == ["cell"]
+    (tmp_path / "fig5" / "today" / "mine.svg").write_text("")
+    assert [each.kind for each in find(tmp_path, ["fig5"])] == ["cell"]

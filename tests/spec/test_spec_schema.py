@@ -162,7 +162,7 @@ def test_a_missing_key_is_refused(path: str) -> None:
         ("latency", "abc", ["latency=abc", "not a number", "in ms"]),
         ("split", True, ["split=true", "whole number"]),
         ("seed", 1.5, ["seed=1.5", "whole number", "4294967296"]),
-        ("mode", "repro", ["not available in this version", *AVAILABLE_MODES]),
+        ("mode", "reproduce", ["no such mode", *AVAILABLE_MODES, "did you mean 'repro'?"]),
         ("mode", "vaildate", ["no such mode", "did you mean 'validate'?"]),
         ("link.tcp.congestion_control", "cubik", ["cubic, reno", "did you mean 'cubic'?"]),
         ("measure.splits", [1, -2], ["[1,-2]", "out of range"]),

@@ -1,0 +1,44 @@
+"""Putting an experiment on record: small, and good for the same figures and claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments import record
+from harness.report import claims
+from harness.report.figures import make
+from harness.spec import PROJECT
+from tests.report.recorded_cells import all_experiments
+
+
+def test_the_record_draws_and_claims_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    full = all_experiments(tmp_path / "full")
+    for sweep in full.iterdir():
+        assert record.main([str(sweep), "--to", str(tmp_path / "small")]) == 0
+    names = ["fig4", "fig8", "winmap", "front"]
+    for source in ("full", "small"):
+        make(names, [tmp_path / source], tmp_path / f"{source}-out", ["svg"], 50)
+    for name in names[:1] + names[3:]:
+        same = [(tmp_path / f"{source}-out" / f"{name}.csv").read_text() for source in ("full", "small")]
+        assert same[0].count("\n") == same[1].count("\n")
+    own = claims.read(PROJECT / "experiments" / "claims.yaml")
+    before, after = (claims.evaluate(own, [tmp_path / source]) for source in ("full", "small"))
+    assert [each.carried for each in before] == [each.carried for each in after]
+    assert "cells" in capsys.readouterr().out
+    assert not list((tmp_path / "small").rglob("samples.jsonl"))
+
+
+def test_a_sweep_without_a_good_cell_leaves_the_record_alone(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "small" / "sweep").mkdir(parents=True)
+    assert record.main([str(tmp_path / "sweep"), "--to", str(tmp_path / "small")]) == 1
+    assert (tmp_path / "small" / "sweep").is_dir()
+    with pytest.raises(SystemExit):
+        record.main([str(tmp_path / "nowhere")])
+
+
+def test_what_is_on_record_is_small() -> None:
+    files = [path for path in record.RECORDED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 1_000_000
