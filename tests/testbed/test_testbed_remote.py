@@ -182,6 +182,7 @@ def test_qdiscs_of_somebody_else_are_refused_by_name_or_put_back(board: SshBoard
     assert board.qdiscs() == before
 
 
+@pytest.mark.slow  # what ssh's own end means is also in test_testbed_ssh.py
 def test_who_cannot_be_reached_or_will_not_do_is_one_line(board: SshBoard, tmp_path: Path) -> None:
     old = board.folder / "old_python"
     answer = {"python": "3.8.10", "missing": [], "ssh_port": 22}
