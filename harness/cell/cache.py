@@ -18,7 +18,8 @@ from harness.prediction.portable import export_profiles, import_profiles
 from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
 from harness.prediction.profile_io import load_calibration, load_tier, save
 from harness.spec import PROJECT, Spec
-from harness.testbed import host
+from harness.spec.hardware import Tier
+from harness.testbed import gpu, host
 
 
 def model_spec(spec: Spec) -> zoo.ModelSpec:
@@ -29,11 +30,16 @@ def model_spec(spec: Spec) -> zoo.ModelSpec:
 def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
     """What a tier's times depend on; the link and the pace of an emulated board are not among it."""
     threads = spec.hardware.device.threads if tier == "device" else spec.hardware.edge.threads
-    return {
+    external = tier == "edge" and spec.hardware.edge.url is not None
+    # What writing a message costs, and for JSON what a payload weighs, belongs to the device.
+    own = {"communicator": spec.communicator.name} if tier == "device" else {}
+    hardware = spec.hardware.device if tier == "device" else spec.hardware.edge
+    return own | {
+        "processor": _processor(hardware, tier, external=external),
         "model": spec.model.name,
         "content": zoo.content_key(model_spec(spec)),
         "tier": tier,
-        "host": host.identity(),
+        "host": f"external edge at {spec.hardware.edge.url}" if external else host.identity(),
         "threads": threads,
         "execution": spec.profile.execution,
         "rounds": [spec.profile.warmup, spec.profile.rounds, spec.profile.eager_rounds],
@@ -41,6 +47,13 @@ def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
         "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
         "profile_version": PROFILE_VERSION,
     }
+
+
+def _processor(hardware: Tier, tier: str, *, external: bool) -> dict[str, str]:
+    """What computes on a tier: of a GPU its kind, driver and clocks. Raises SpecError for one that is not there."""
+    if hardware.processor == "cpu" or external:
+        return {"kind": hardware.processor}
+    return {"kind": "gpu", **gpu.find(hardware.gpu, f"hardware.{tier}.processor").identity()}
 
 
 def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
@@ -53,6 +66,7 @@ def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
         "transfer_layer": str(encodings.own(spec)),
         "anchors": spec.profile.anchors,
         "landmarks": sorted(spec.model.landmarks),
+        "communicator": spec.communicator.name,
         "versions": {package: host.version(package) for package in ("grpcio", "nvidia-pytriton")},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.cell import encodings
 from harness.cell.cache import ProfileCache
@@ -21,6 +22,7 @@ from harness.results.records import CellWriter
 from harness.results.schema import Key, Row, Sample
 from harness.spec import Spec
 from harness.testbed.local import LocalTestbed
+from harness.validation.server import cross_check
 
 #: Echoes without compute that calibrate what gRPC and the server add; sizes that no candidate has.
 ECHO_BYTES = (2_000, 60_000, 400_000)
@@ -40,11 +42,13 @@ class Measured:
     samples: of the measured candidates, in the order in which they ran.
     calibration: of the anchors and echoes interleaved with them.
     anchors: candidates that were also anchors: their own runs without the link are behind their prediction.
+    server: what Triton counted of these requests beside what we clocked (`validation.server`); None without an edge.
     """
 
     samples: list[Sample]
     calibration: Calibration
     anchors: list[Key]
+    server: dict[str, Any] | None = None
 
 
 class CellRunner:
@@ -146,6 +150,7 @@ class CellRunner:
         samples: list[Sample] = []
         others: list[tuple[Request, Sample]] = []
         total = len(requests) * spec.measure.samples
+        before = self._bed.agent.call("statistics")
         running = self._runner.rounds(requests, spec.measure.samples, seed=spec.seed)
         for done, (request, sample) in enumerate(running, start=1):
             if request.kind == "measure":
@@ -155,7 +160,9 @@ class CellRunner:
                 others.append((request, sample))
                 writer.calibration_sample(request.kind, request.name, sample)
             self._advance("measuring", done / total)
-        return Measured(samples, self._reduce(others), anchors)
+        everything = [*samples, *(sample for _, sample in others)]
+        server = cross_check(before, self._bed.agent.call("statistics"), everything)
+        return Measured(samples, self._reduce(others), anchors, server)
 
     # -- calibration ------------------------------------------------------------------------------------
 

@@ -56,13 +56,13 @@ def calibrate(
         }
         for key, samples in anchors.items()
     }
-    sent = [sample for samples in anchors.values() for sample in samples if "uplink" in sample.terms]
+    sent = [sample for samples in anchors.values() for sample in samples if sample.key.candidate != "device-only"]
     return Calibration(
         fingerprint=fingerprint,
         anchors=anchor_ms,
-        echoes={size: _network(size, samples, link) for size, samples in {1: sent, **echoes}.items()},
-        downlink_excess_ms=median(s.terms["downlink"] for s in sent) - downlink_ms(link, response_bytes),
-        other_ms=median(sample.other_ms for sample in sent),
+        echoes={size: _network(size, samples, link, response_bytes) for size, samples in {1: sent, **echoes}.items()},
+        downlink_excess_ms=_downlink_excess_ms(sent, link, response_bytes),
+        other_ms=median(sample.other_ms if sample.closed else 0.0 for sample in sent),
         response_bytes=response_bytes,
         compute_spread=_compute_spread(anchors),
         network_spread_ms=_network_spread_ms(echoes),
@@ -120,12 +120,27 @@ def _timed(what: str, start: int, end: int, values: Sequence[float]) -> TimedSli
     return TimedSlice(name, start, end, middle, middle - error, middle + error)
 
 
-def _network(payload_bytes: int, samples: Sequence[Sample], link: LinkSpec) -> dict[str, float]:
+def _network(payload_bytes: int, samples: Sequence[Sample], link: LinkSpec, response_bytes: int) -> dict[str, float]:
+    """What the server and the protocol add to the link's own time. Where the ways cannot be told apart, since no clock
+    is on both ends, all of it counts to the way up, less what theory has of the way down."""
     theory_ms = float(uplink_ms(link, np.array([float(payload_bytes)]))[0])
+    if not all(sample.closed for sample in samples):
+        theory_ms += downlink_ms(link, float(response_bytes))
     return {
-        "uplink_excess": median(sample.terms["uplink"] for sample in samples) - theory_ms,
-        "queue": median(sample.terms["queue"] for sample in samples),
+        "uplink_excess": median(_uplink_ms(sample) for sample in samples) - theory_ms,
+        "queue": median(sample.terms.get("queue", 0.0) for sample in samples),
     }
+
+
+def _uplink_ms(sample: Sample) -> float:
+    """The way up; both ways, and whatever else no term has, where they cannot be told apart."""
+    return sample.terms["uplink"] if sample.closed else sample.other_ms
+
+
+def _downlink_excess_ms(sent: Sequence[Sample], link: LinkSpec, response_bytes: int) -> float:
+    if not all(sample.closed for sample in sent):
+        return 0.0
+    return median(sample.terms["downlink"] for sample in sent) - downlink_ms(link, response_bytes)
 
 
 def _compute_ms(samples: Sequence[Sample]) -> list[float]:
@@ -133,7 +148,7 @@ def _compute_ms(samples: Sequence[Sample]) -> list[float]:
 
 
 def _network_ms(samples: Sequence[Sample]) -> list[float]:
-    return [sample.terms["uplink"] + sample.terms["downlink"] for sample in samples]
+    return [_uplink_ms(sample) + sample.terms.get("downlink", 0.0) for sample in samples]
 
 
 def _compute_tail(anchors: Mapping[str, Sequence[Sample]]) -> float:

@@ -137,6 +137,12 @@ class Sample:
     other_ms: float
     started_ns: int | None = None
 
+    @property
+    def closed(self) -> bool:
+        """Whether both ways over the link are among the terms. Where they are not (two clocks, a foreign server),
+        `other_ms` holds them too and says nothing about what the harness failed to explain."""
+        return self.key.candidate == "device-only" or ("uplink" in self.terms and "downlink" in self.terms)
+
 
 @dataclass
 class Row:

@@ -85,16 +85,17 @@ def _values(own: Sequence[Sample]) -> tuple[Array, list[int]]:
     A term that not every request has is left out: what is missing is judged elsewhere.
     """
     known = [term for term in TERMS if all(term in sample.terms for sample in own)]
+    closed = all(sample.closed for sample in own)
     rows = [
         [
             *(sample.terms[term] for term in known),
-            sample.other_ms,
+            *([sample.other_ms] if closed else []),
             sample.total_ms,
             sample.total_ms - sum(sample.terms.get(term, 0.0) for term in TIER_TERMS),
         ]
         for sample in own
     ]
-    names = (*known, OTHER, TOTAL, NETWORK)
+    names = (*known, *([OTHER] if closed else []), TOTAL, NETWORK)
     return np.array(rows, dtype=np.float64), [COLUMNS.index(name) for name in names]
 
 

@@ -91,7 +91,8 @@ def fill_measured(rows: Sequence[Row], samples: Sequence[Sample], seed: int) -> 
             for term in TERMS
             if any(term in sample.terms for sample in own)
         }
-        row.other_measured_ms = float(np.median([sample.other_ms for sample in own]))
+        if all(sample.closed for sample in own):
+            row.other_measured_ms = float(np.median([sample.other_ms for sample in own]))
         row.network_measured_ms = (
             None if row.key.candidate == "device-only" else float(np.median([_network_ms(each) for each in own]))
         )
@@ -174,10 +175,12 @@ def _accuracy(rows: Sequence[Row]) -> dict[str, float | None]:
 
 
 def other_shares(samples: Iterable[Sample]) -> dict[Key, float]:
-    """For each candidate the median of |other| / total: the part of a request that no term explains."""
+    """For each candidate the median of |other| / total: the part of a request that no term explains. Without those
+    whose network no term has."""
     return {
         key: float(np.median([abs(each.other_ms) / each.total_ms for each in own if each.total_ms > 0] or [0]))
         for key, own in by_candidate(samples).items()
+        if all(each.closed for each in own)
     }
 
 

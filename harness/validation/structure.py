@@ -46,7 +46,7 @@ def open_sums(samples: Sequence[Sample], max_other_share: float) -> list[str]:
         gap = max(abs(each.total_ms - sum(each.terms.values()) - each.other_ms) for each in own)
         if not gap <= _CLOSING_MS:
             reasons.append(f"{key}: terms and other miss the total by up to {gap:.3f} ms, allowed {_CLOSING_MS} ms")
-        if not shares[key] <= max_other_share:
+        if key in shares and not shares[key] <= max_other_share:
             worst = max(own, key=lambda each: abs(each.other_ms))
             reasons.append(
                 f"{key}: other is {shares[key]:.2%} of the total, allowed {max_other_share:.2%}; "
