@@ -17,9 +17,9 @@ class Tier(Part):
     """Where one tier computes."""
 
     cpu: int = field("core that the tier is pinned to", ge=0, le=1023)
+    threads: int = field("TensorFlow threads", ge=1, le=256)
     processor: Literal["cpu", "gpu"] = field("where its TensorFlow computes", default="cpu")
     gpu: int = field("number of the GPU, as nvidia-smi counts, with processor=gpu", ge=0, le=255, default=0)
-    threads: int = field("TensorFlow threads", ge=1, le=256)
 
 
 class Device(Tier):

@@ -65,4 +65,5 @@ def find(index: int, key: str) -> Gpu:
             f"{key}=gpu: there is no GPU {index} on this host: {reason}; allowed: {key}=cpu, or another gpu"
         )
     clocks = dict(zip(_CLOCKS, values[len(_IDENTITY) :], strict=True))
-    return Gpu(*values[: len(_IDENTITY)], clocks)
+    name, driver, uuid = values[: len(_IDENTITY)]
+    return Gpu(name, driver, uuid, clocks)

@@ -38,7 +38,7 @@ def test_two_measurements_of_the_same_requests_stand_beside_each_other() -> None
 @pytest.mark.parametrize(
     ("infer_ms", "requests", "note"),
     [
-        (9.0, 4, "a clock is wrong"),
+        (9.0, 4, "clock is wrong"),
         (20.0, 4, "busy 10.00 ms a request longer"),
         (10.4, 40, "it served others meanwhile"),
         (10.4, 2, "not the same model or version"),
