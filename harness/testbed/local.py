@@ -5,12 +5,11 @@ Everything lives in one `netem.Sandbox`, which dies with this process: no clean-
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ from harness.testbed import external, host, lock
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import Conditions
 from harness.testbed.link import link_spec
+from harness.testbed.surroundings import check_cpus, environment, last_line, pinned
 from netem import errors as netem_errors
 from netem.namespaces import Sandbox
 from netem.probe import LinkReport, check, probe
@@ -90,7 +90,7 @@ class LocalTestbed:
 
     def _start(self) -> None:
         hardware = self.spec.hardware
-        _check_cpus(hardware.device.cpu, hardware.edge.cpu)
+        check_cpus(hardware.device.cpu, hardware.edge.cpu)
         if self._external is not None:
             external.require_reachable(self._external)
         self._stack.enter_context(lock.measuring())
@@ -111,7 +111,7 @@ class LocalTestbed:
         self._start_agent()
         self._asleep_because = self._stack.enter_context(host.awake())
         # The edge's core is idle while the device computes, which is when this process reads, writes and draws.
-        self._pin_notes = self._stack.enter_context(_pinned(hardware.edge.cpu))
+        self._pin_notes = self._stack.enter_context(pinned(hardware.edge.cpu))
 
     def load(self, recordings: Mapping[str, dict[str, Any]] | None = None) -> dict[str, Any]:
         """Build the model on both tiers and connect them; what the agent says of the model.
@@ -207,7 +207,7 @@ class LocalTestbed:
         for name, error in (("triton", EdgeError), ("forwarder", EdgeError), ("agent", DeviceError)):
             process = self._processes.get(name)
             if process is not None and process.poll() is not None:
-                raise error(f"{name} ended with code {process.returncode}: {_last_line(self._logs / f'{name}.log')}")
+                raise error(f"{name} ended with code {process.returncode}: {last_line(self._logs / f'{name}.log')}")
 
     @property
     def edge_url(self) -> str:
@@ -234,10 +234,10 @@ class LocalTestbed:
         self._processes["forwarder"] = self._stack.enter_context(forwarding)
 
     def _start_edge(self) -> None:
-        command, environment = self._lay_out_edge()
+        command, extra = self._lay_out_edge()
         address = self.sandbox.address("edge")
         command = triton_server.addressed(command, address, self._edge_port, self.spec.communicator.name)
-        self._popen("edge", "triton", command, self.spec.hardware.edge.cpu, environment)
+        self._popen("edge", "triton", command, self.spec.hardware.edge.cpu, extra)
 
     def _lay_out_edge(self) -> tuple[list[str], dict[str, str]]:
         """Triton's folder; its command without addresses, and its environment."""
@@ -257,49 +257,11 @@ class LocalTestbed:
             "edge" if where == "edge" else "device",
             command,
             cpu=cpu,
-            env=_environment(tier, extra),
+            env=environment(extra, tier),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-
-
-def _environment(tier: Tier, extra: dict[str, str]) -> dict[str, str]:
-    """The environment of a tier: this process's, no GPU of the host but the one asked for, quiet TensorFlow."""
-    gpus = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(tier.gpu)}  # numbered as nvidia-smi does
-    seen = gpus if tier.processor == "gpu" else {"CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **seen, "PYTHONUNBUFFERED": "1", **extra}
-
-
-@contextmanager
-def _pinned(cpu: int) -> Iterator[list[str]]:
-    """Keep every thread of this process, gRPC's too, on one core; a note where this host does not permit it."""
-    before = os.sched_getaffinity(0)
-    try:
-        _set_affinity({cpu})
-    except OSError as error:
-        yield [f"this process is not pinned to core {cpu}: {error.strerror}"]
-        return
-    try:
-        yield []
-    finally:
-        _set_affinity(before)
-
-
-def _set_affinity(cpus: set[int]) -> None:
-    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 (names are wanted, not paths)
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(int(thread), cpus)
-
-
-def _check_cpus(device_cpu: int, edge_cpu: int) -> None:
-    allowed = os.sched_getaffinity(0)
-    for tier, cpu in (("device", device_cpu), ("edge", edge_cpu)):
-        if cpu not in allowed:
-            raise CapabilityError(
-                f"hardware.{tier}.cpu: core {cpu} is not one of this process's; allowed: "
-                f"{', '.join(str(core) for core in sorted(allowed))}"
-            )
 
 
 def _translated(action: Callable[[], T]) -> T:
@@ -316,8 +278,3 @@ def _netem_translated() -> Iterator[None]:
         raise CapabilityError(str(error)) from error
     except netem_errors.NetemError as error:
         raise LinkError(str(error)) from error
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it printed nothing"
