@@ -26,6 +26,8 @@ from harness.validation.server import cross_check
 
 #: Echoes without compute that calibrate what gRPC and the server add; sizes that no candidate has.
 ECHO_BYTES = (2_000, 60_000, 400_000)
+#: As JSON a tensor weighs some five times as much: the same tensors are to lie between the echoes.
+_JSON_WEIGHT = 5
 #: Rounds of whole heads and tails behind a forecast, which is to stand on the screen soon; `predicted_ms` does not
 #: use them.
 CALIBRATION_ROUNDS = 4
@@ -192,7 +194,8 @@ class CellRunner:
 
     def _calibrating(self, anchors: Iterable[Key], pause_ms: float = 0.0) -> list[Request]:
         restarts = self._spec.link.tcp.slow_start_after_idle
-        echoes = [echo(size, restarts=restarts) for size in ECHO_BYTES]
+        weight = _JSON_WEIGHT if self._spec.communicator.name == "http_json" else 1
+        echoes = [echo(weight * size, restarts=restarts) for size in ECHO_BYTES]
         return [anchor(key, pause_ms) for key in anchors] + echoes
 
     def _reduce(self, observed: Sequence[tuple[Request, Sample]]) -> Calibration:
