@@ -1,6 +1,6 @@
 # make run    installs what is missing, then the main job (arguments: make run ARGS="bandwidth=30")
-# make test   installs what is missing (as root, by apt, also User-Mode Linux, chromium and Fashion-MNIST), then lint,
-#             types, import contracts and the tests but the slow ones
+# make test   installs what is missing (as root, by apt, also User-Mode Linux, chromium, sshd and Fashion-MNIST), then
+#             lint, types, import contracts and the tests but the slow ones
 # make test-all   the same with the slow ones
 # make venv   only the installing: .venv/bin/python is then ready
 # make lint   lint, formatting, types, import contracts
@@ -24,6 +24,7 @@ run: venv
 test: lint
 	@sh tests/netem/install_uml.sh
 	@sh tests/report/install_browser.sh
+	@sh tests/testbed/install_sshd.sh
 	@-sh experiments/install_fashion_mnist.sh >/dev/null
 	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile $(ARGS)
 	$(BIN)/python -m pytest -m "not slow and alone" $(ARGS)
@@ -31,6 +32,7 @@ test: lint
 test-all: lint
 	@sh tests/netem/install_uml.sh
 	@sh tests/report/install_browser.sh
+	@sh tests/testbed/install_sshd.sh
 	@-sh experiments/install_fashion_mnist.sh >/dev/null
 	$(BIN)/python -m pytest $(ARGS)
 

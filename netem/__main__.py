@@ -1,11 +1,12 @@
-"""The link as a command: ``python -m netem exec | plan | check | capabilities``.
+"""The link as a command: ``python -m netem exec | plan | check | capabilities | nic``.
 
     python -m netem exec --rate 57mbit --rtt 28ms --edge 'iperf3 -s -1' -- sh -c 'sleep 1; iperf3 -c $NETEM_EDGE'
 
 ``exec`` runs one command in each namespace. NETEM_EDGE and NETEM_DEVICE, the two addresses, are in both
 environments. The edge's command is split like a shell would but run without one; its output goes to standard error,
 the device's to standard output, and the device's exit code is returned. Other exit codes: 2 for a link that is
-impossible, 1 for one that could not be made, or, with ``check``, is not the one asked for.
+impossible, 1 for one that could not be made, or, with ``check``, is not the one asked for. ``nic`` shapes an interface
+of this host (``netem.nic_command``).
 """
 
 import argparse
@@ -18,14 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netem.distributions import DISTRIBUTIONS
+from netem import nic_command
+from netem.arguments import add_link_options, link_of
 from netem.errors import LinkSpecError, NetemError
-from netem.impairments import GilbertElliott, Impairments
-from netem.link import LinkSpec, TcpPolicy
 from netem.namespaces import Sandbox
 from netem.probe import check, probe
 from netem.rootless import become_root_inside
-from netem.units import parse_duration_ms, parse_fraction, parse_rate_mbps
 
 if TYPE_CHECKING:
     from netem.shaper import AppliedLink
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code (see the top of this module)."""
     options = _parser().parse_args(argv)
     try:
-        if options.verb is not _plan:
+        if options.needs_namespaces:
             become_root_inside()
         code: int = options.verb(options)
         return code
@@ -61,7 +60,7 @@ def _exec(options: argparse.Namespace) -> int:
     if not command:
         raise LinkSpecError("no command was given: write it behind --, for example -- ping -c 3 198.18.0.2")
     edge_command = _split(options.edge)
-    spec = _spec(options)
+    spec = link_of(options)
     trace = Trace.read(options.trace) if options.trace else None
     with Sandbox() as sandbox:
         applied = apply(
@@ -111,14 +110,14 @@ def _tell_of_the_relay(applied: "AppliedLink") -> None:
 def _plan(options: argparse.Namespace) -> int:
     from netem.shaper import choose_backend, planned_commands
 
-    print("\n".join(planned_commands(_spec(options), options.backend or choose_backend())))
+    print("\n".join(planned_commands(link_of(options), options.backend or choose_backend())))
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
     from netem.shaper import apply
 
-    spec = _spec(options)
+    spec = link_of(options)
     with Sandbox() as sandbox:
         applied = apply(
             sandbox, spec, backend=options.backend, relay_cpu=options.relay_cpu, allow_no_delay=options.allow_no_delay
@@ -161,110 +160,30 @@ def _split(text: str | None) -> list[str]:
         raise LinkSpecError(f"--edge {text!r} cannot be split into words: {error}; close the quotes") from error
 
 
-def _spec(options: argparse.Namespace) -> LinkSpec:
-    rate_up = parse_rate_mbps(options.rate)
-    rate_down = rate_up if options.rate_down is None else parse_rate_mbps(options.rate_down)
-    half_ms = parse_duration_ms(options.rtt) / 2
-    up_ms = half_ms if options.delay_up is None else parse_duration_ms(options.delay_up)
-    down_ms = half_ms if options.delay_down is None else parse_duration_ms(options.delay_down)
-    impairments = Impairments(
-        jitter_ms=parse_duration_ms(options.jitter),
-        jitter_distribution=options.jitter_distribution,
-        jitter_correlation=parse_fraction(options.jitter_correlation),
-        loss=_loss(options),
-        reorder=parse_fraction(options.reorder),
-        duplicate=parse_fraction(options.duplicate),
-        corrupt=parse_fraction(options.corrupt),
-    )
-    policy = TcpPolicy(
-        congestion_control=None if options.congestion_control == "host" else options.congestion_control,
-        slow_start_after_idle=options.slow_start_after_idle,
-        save_metrics=options.save_metrics,
-        initial_window_segments=options.initial_window,
-    )
-    return LinkSpec(
-        rate_up,
-        rate_down,
-        up_ms,
-        down_ms,
-        queue_bytes=options.queue,
-        mtu=options.mtu,
-        burst_bytes=options.burst,
-        tcp=policy,
-        impairments_up=impairments,
-        impairments_down=Impairments() if options.impair == "up" else impairments,
-        seed=options.seed,
-    )
-
-
-def _loss(options: argparse.Namespace) -> float | GilbertElliott:
-    if options.loss_gemodel is None:
-        return parse_fraction(options.loss)
-    shares = [parse_fraction(text) for text in options.loss_gemodel.split(",")]
-    if not 2 <= len(shares) <= 4:
-        raise LinkSpecError(
-            f"--loss-gemodel {options.loss_gemodel!r} is not two to four shares: write for example 1%,25%"
-        )
-    return GilbertElliott(*shares)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m netem", description=__doc__.split("\n")[0])
-    verbs = parser.add_subparsers(required=True, metavar="exec | plan | check | capabilities")
+    parser.set_defaults(needs_namespaces=True)
+    verbs = parser.add_subparsers(required=True, metavar="exec | plan | check | capabilities | nic")
     run = verbs.add_parser("exec", help="run one command at each end of a link")
-    _add_link_options(run)
+    add_link_options(run)
     run.add_argument("--edge", metavar="COMMAND", help="command at the edge, one quoted argument")
     run.add_argument("--trace", type=Path, metavar="FILE", help="replay a trace (mahimahi or CSV) on the link")
     run.add_argument("--trace-loop", action="store_true", help="begin the trace again at its end")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="command at the device")
     run.set_defaults(verb=_exec)
     plan = verbs.add_parser("plan", help="print the ip and tc lines of a link")
-    _add_link_options(plan)
-    plan.set_defaults(verb=_plan)
+    add_link_options(plan)
+    plan.set_defaults(verb=_plan, needs_namespaces=False)
     verify = verbs.add_parser("check", help="make a link, measure it, and say whether it is the one asked for")
-    _add_link_options(verify)
+    add_link_options(verify)
     verify.add_argument("--tolerance", type=float, default=0.01, help="allowed relative error (default 0.01)")
     verify.add_argument("--json", action="store_true")
     verify.set_defaults(verb=_check)
     host = verbs.add_parser("capabilities", help="what this host can do, what not, and why")
     host.add_argument("--json", action="store_true")
     host.set_defaults(verb=_capabilities)
+    nic_command.add_to(verbs)
     return parser
-
-
-def _add_link_options(parser: argparse.ArgumentParser) -> None:
-    defaults = LinkSpec(1, 1, 0, 0)
-    add = parser.add_argument
-    add("--rate", required=True, metavar="RATE", help="device to edge, such as 57mbit or 37.5mbit")
-    add("--rate-down", metavar="RATE", help="edge to device (default: as --rate)")
-    add("--rtt", default="0ms", metavar="TIME", help="round-trip delay, half each way, such as 28ms")
-    add("--delay-up", metavar="TIME", help="one-way delay from device to edge, instead of half the RTT")
-    add("--delay-down", metavar="TIME", help="one-way delay from edge to device")
-    add("--jitter", default="0ms", metavar="TIME")
-    add("--jitter-distribution", default="normal", choices=DISTRIBUTIONS)
-    add("--jitter-correlation", default="0%", metavar="SHARE")
-    add("--loss", default="0%", metavar="SHARE", help="such as 1%% or 0.01")
-    add("--loss-gemodel", metavar="P,R[,1-H[,1-K]]", help="Gilbert-Elliott, four shares")
-    add("--reorder", default="0%", metavar="SHARE")
-    add("--duplicate", default="0%", metavar="SHARE")
-    add("--corrupt", default="0%", metavar="SHARE")
-    add("--impair", default="both", choices=("up", "both"), help="which ways the impairments hold (default both)")
-    add(
-        "--queue",
-        type=int,
-        metavar="BYTES",
-        help="default: twice the larger of 4 MiB and four bandwidth-delay products",
-    )
-    add("--mtu", type=int, default=defaults.mtu, metavar="BYTES")
-    add("--burst", type=int, default=defaults.burst_bytes, metavar="BYTES")
-    add("--seed", type=int, default=0)
-    add("--congestion-control", default="cubic", metavar="NAME", help="host keeps the host's own (default cubic)")
-    add("--initial-window", type=int, default=defaults.tcp.initial_window_segments, metavar="SEGMENTS")
-    add("--slow-start-after-idle", action="store_true", help="as Linux does unless told otherwise (default: no)")
-    add("--save-metrics", action="store_true", help="carry windows over from one connection to the next (default: no)")
-    add("--backend", choices=("netem", "relay", "rate-only"), help="default: netem where the kernel has it, else relay")
-    add("--relay-cpu", type=int, metavar="CORE")
-    add("--allow-no-delay", action="store_true", help="let rate-only leave a delay out; the result says so")
 
 
 if __name__ == "__main__":

@@ -71,10 +71,15 @@ def ping_median_ms(sandbox: Sandbox, count: int) -> float:
         sock.settimeout(_PING_TIMEOUT_S)
         sock.connect((sandbox.address("edge"), 0))
         # The first echo pays for code that has not run yet.
-        return statistics.median([_ping_ms(sock, sequence) for sequence in range(count + 1)][1:])
+        return statistics.median([ping_ms(sock, sequence) for sequence in range(count + 1)][1:])
 
 
-def _ping_ms(sock: socket.socket, sequence: int) -> float:
+def ping_ms(sock: socket.socket, sequence: int) -> float:
+    """RTT of one small ICMP echo over a connected raw socket, in milliseconds.
+
+    Raises:
+        ShapingError: it did not come back before the socket's time-out.
+    """
     header = struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, 0, 0, sequence)
     total = sum(struct.unpack("!4H", header))
     checksum = ~(total + (total >> 16)) & 0xFFFF

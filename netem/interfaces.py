@@ -90,13 +90,13 @@ def configure(end: End, backend: Backend, peer: tuple[str, str] | None) -> None:
         backend: which qdiscs; for the relay, checksums are completed on sending.
         peer: where the veth pair is still to be made: name and network namespace (a path) of its other end.
     """
-    with _netlink(f"set up {end.interface}") as ip:
+    with netlink(f"set up {end.interface}") as ip:
         if peer is not None:
             _create_veth(ip, end.interface, *peer)
         if backend == "relay":
             complete_checksums(end.interface)
-        index = _index(end.interface)
-        _shape(ip, index, end, backend, fresh=True)
+        index = index_of(end.interface)
+        shape(ip, index, end, backend, fresh=True)
         # One segment at most: htb must see the frames that the link carries, not what offload glues together.
         plain = {"mtu": end.mtu, "txqlen": TRANSMIT_QUEUE_FRAMES, "gso_max_segs": 1}
         ip.link("set", index=index, address=end.mac, state="up", **plain)
@@ -130,12 +130,14 @@ def _route(ip: IPRoute, index: int, end: End) -> None:
 
 def reshape(end: End, backend: Backend) -> None:
     """Change the qdiscs of one end in place: the same handles, every attribute sent again."""
-    with _netlink(f"change {end.interface}") as ip:
-        _shape(ip, _index(end.interface), end, backend, fresh=False)
+    with netlink(f"change {end.interface}") as ip:
+        shape(ip, index_of(end.interface), end, backend, fresh=False)
 
 
-def _shape(ip: IPRoute, index: int, end: End, backend: Backend, *, fresh: bool) -> None:
+def shape(ip: IPRoute, index: int, end: End, backend: Backend, *, fresh: bool, parent: int | None = None) -> None:
     """Put the qdiscs on, or change them in place: netem's end delay, then rate; the relay's none.
+
+    They stand at the root, or below the class ``parent`` of somebody's root.
 
     netem stands at the root because it takes a packet off its socket's account on arrival; below the rate, a sender's
     small-queue limit would count the bytes that are only on their way and throttle it.
@@ -147,10 +149,12 @@ def _shape(ip: IPRoute, index: int, end: End, backend: Backend, *, fresh: bool) 
     if backend == "relay":
         return
     if backend == "netem":
-        ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, **qdisc.netem_keywords(end))
+        below = {} if parent is None else {"parent": parent}
+        ip.tc("replace", "netem", index, handle=_ROOT_HANDLE, **below, **qdisc.netem_keywords(end))
+        parent = _ROOT_CHILD
     if fresh:  # htb itself has nothing to change
-        parent = {"parent": _ROOT_CHILD} if backend == "netem" else {}
-        ip.tc("add", "htb", index, handle=_RATE_HANDLE, default=_RATE_CLASS & 0xFFFF, **parent)
+        below = {} if parent is None else {"parent": parent}
+        ip.tc("add", "htb", index, handle=_RATE_HANDLE, default=_RATE_CLASS & 0xFFFF, **below)
     bucket = max(1, qdisc.htb_bucket_bytes(end))
     ip.tc(
         *("replace-class", "htb", index),
@@ -166,9 +170,9 @@ def _shape(ip: IPRoute, index: int, end: End, backend: Backend, *, fresh: bool) 
 
 def raise_relay_ends(interfaces: Sequence[str], mtu: int) -> None:
     """Bring up the interfaces of the relay's namespace, as plain as they can be."""
-    with _netlink(f"set up {' and '.join(interfaces)}") as ip:
+    with netlink(f"set up {' and '.join(interfaces)}") as ip:
         for interface in interfaces:
-            ip.link("set", index=_index(interface), mtu=mtu, state="up", gso_max_segs=1)
+            ip.link("set", index=index_of(interface), mtu=mtu, state="up", gso_max_segs=1)
 
 
 def complete_checksums(interface: str) -> None:
@@ -193,20 +197,26 @@ def exists(interface: str) -> bool:
 
 def remove(interface: str) -> None:
     """Delete an interface, and with a veth its other end; one that is gone is fine."""
-    with _netlink(f"delete {interface}") as ip:
+    with netlink(f"delete {interface}") as ip:
         if exists(interface):
-            ip.link("del", index=_index(interface))
+            ip.link("del", index=index_of(interface))
 
 
 def qdiscs(interface: str) -> list[dict[str, Any]]:
     """The qdiscs of an interface as the kernel reports them, root first, in plain units; htb with its one class."""
-    with _netlink(f"read back {interface}") as ip:
-        index = _index(interface)
-        found = [qdisc.describe(message) for message in ip.get_qdiscs(index=index)]
-        classes = [message for message in ip.get_classes(index=index) if message.get_attr("TCA_KIND") == "htb"]
-        for described in found:
-            if described["kind"] == "htb":
-                described.update(*map(qdisc.describe_class, classes))
+    with netlink(f"read back {interface}") as ip:
+        index = index_of(interface)
+        messages = list(ip.get_qdiscs(index=index))
+        classes = {
+            message["handle"] >> 16: qdisc.describe_class(message)
+            for message in ip.get_classes(index=index)
+            if message.get_attr("TCA_KIND") == "htb"
+        }
+        found = [
+            qdisc.describe(message) | (classes.get(message["handle"] >> 16, {}) if is_htb else {})
+            for message in messages
+            for is_htb in (message.get_attr("TCA_KIND") == "htb",)
+        ]
         return sorted(found, key=lambda described: (described["parent"] != "root", described["handle"]))
 
 
@@ -230,16 +240,16 @@ def accepts(kind: str) -> bool:
         kind: ``netem`` or ``htb``.
     """
     keywords = {"netem": {"delay": 1000}, "htb": {"default": 1}}[kind]
-    with _netlink("make a throw-away veth") as ip:
+    with netlink("make a throw-away veth") as ip:
         ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
         try:
-            ip.tc("add", kind, _index("try0"), handle=_ROOT_HANDLE, **keywords)
+            ip.tc("add", kind, index_of("try0"), handle=_ROOT_HANDLE, **keywords)
         except NetlinkError:
             return False
         return True
 
 
-def _index(interface: str) -> int:
+def index_of(interface: str) -> int:
     try:
         return socket.if_nametoindex(interface)
     except OSError as error:
@@ -247,7 +257,7 @@ def _index(interface: str) -> int:
 
 
 @contextmanager
-def _netlink(what: str) -> Iterator[IPRoute]:
+def netlink(what: str) -> Iterator[IPRoute]:
     try:
         with IPRoute() as ip:
             yield ip

@@ -83,20 +83,51 @@ def probe(
     Raises:
         ProbeError: the link could not be measured at all.
     """
+    result = _run(sandbox, plan_of(spec), device_cpu, edge_cpu)
+    return report_of(spec, applied.backend, result, relay=applied.relay_statistics())
+
+
+def plan_of(spec: LinkSpec) -> dict[str, Any]:
+    """What the two processes of a probe do to measure a link (see ``netem.probe_peer.measure``)."""
+    fast = spec.rate_down_mbps > FASTEST_PROBED_DOWNLINK_MBPS
+    return {
+        "exchanges": EXCHANGES,
+        "up": _transfers(spec.rate_up_mbps, spec.burst_bytes),
+        "down": [] if fast else _transfers(spec.rate_down_mbps, spec.burst_bytes),
+        "idle_s": 0,
+    }
+
+
+def timeouts_s(plan: dict[str, Any]) -> tuple[float, float]:
+    """The longest step of a plan, and all of it, at the slowest rate that is no hang."""
+    sizes = [*plan["up"], *plan["down"]]
+    longest = plan["idle_s"] + max(sizes, default=0) / _SLOWEST_BYTES_PER_S
+    return _STEP_TIMEOUT_S + longest, _PROBE_TIMEOUT_S + plan["idle_s"] * len(sizes) + sum(sizes) / _SLOWEST_BYTES_PER_S
+
+
+def report_of(
+    spec: LinkSpec,
+    backend: str,
+    result: dict[str, Any],
+    *,
+    one_clock: bool = True,
+    relay: dict[str, Any] | None = None,
+) -> LinkReport:
+    """What the carried-out ``plan_of`` a link says of it.
+
+    Args:
+        spec: what was asked for.
+        backend: of the link.
+        result: of ``netem.probe_peer.measure``.
+        one_clock: whether both processes read one clock; else there are no one-way delays.
+        relay: its statistics, where there is one.
+
+    Raises:
+        ProbeError: nothing was measured on the uplink.
+    """
     import statistics  # loads fractions and decimal, which whoever only wants the theory can do without
 
     fast = spec.rate_down_mbps > FASTEST_PROBED_DOWNLINK_MBPS
-    result = _run(
-        sandbox,
-        {
-            "exchanges": EXCHANGES,
-            "up": _transfers(spec.rate_up_mbps, spec.burst_bytes),
-            "down": [] if fast else _transfers(spec.rate_down_mbps, spec.burst_bytes),
-            "idle_s": 0,
-        },
-        device_cpu,
-        edge_cpu,
-    )
     up, down = (_median_goodput_mbps(result[key]) for key in ("up", "down"))
     if up is None:
         raise ProbeError("no transfer was measured on the uplink: nothing was sent; apply the link again")
@@ -108,12 +139,13 @@ def probe(
         "rate_up_mbps": link_rate_mbps(up, mss=mss, header_bytes=header_bytes),
         "rate_down_mbps": None if down is None else link_rate_mbps(down, mss=mss, header_bytes=header_bytes),
     }
-    achieved |= {name: statistics.median(result[name]) for name in ("rtt_ms", "delay_up_ms", "delay_down_ms")}
-    relay = applied.relay_statistics()
+    achieved["rtt_ms"] = statistics.median(result["rtt_ms"])
+    one_way = ("delay_up_ms", "delay_down_ms")
+    achieved |= {name: statistics.median(result[name]) if one_clock else None for name in one_way}
     ways = [] if relay is None else [relay["up"], relay["down"]]
     note = f"downlink of {spec.rate_down_mbps:g} Mbit/s is set but not measured: more than 300 Mbit/s"
     return LinkReport(
-        backend=applied.backend,
+        backend=backend,
         requested=requested,
         achieved=achieved,
         errors={name: _relative_error(achieved[name], requested[name]) for name in requested},
@@ -179,9 +211,8 @@ def transfer_times_ms(
 
 def _run(sandbox: Sandbox, plan: dict[str, Any], device_cpu: int | None, edge_cpu: int | None) -> dict[str, Any]:
     address = sandbox.address("edge")
-    sizes = [*plan["up"], *plan["down"]]
-    longest_s = plan["idle_s"] + max(sizes, default=0) / _SLOWEST_BYTES_PER_S
-    options: dict[str, Any] = {"address": address, "timeout_s": _STEP_TIMEOUT_S + longest_s}
+    step_s, timeout_s = timeouts_s(plan)
+    options: dict[str, Any] = {"address": address, "timeout_s": step_s}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": "/"}
     server = sandbox.popen("edge", module_argv("netem.probe_peer", "serve", json.dumps(options)), cpu=edge_cpu, **pipes)
     client = None
@@ -193,7 +224,6 @@ def _run(sandbox: Sandbox, plan: dict[str, Any], device_cpu: int | None, edge_cp
         client = sandbox.popen(
             "device", module_argv("netem.probe_peer", "measure", json.dumps(options)), cpu=device_cpu, **pipes
         )
-        timeout_s = _PROBE_TIMEOUT_S + plan["idle_s"] * len(sizes) + sum(sizes) / _SLOWEST_BYTES_PER_S
         output, complaint = client.communicate(timeout=timeout_s)
         if client.returncode != 0:
             raise ProbeError(f"the link could not be measured: {complaint.decode(errors='replace').strip()}")

@@ -48,7 +48,7 @@ def kernel_state(sandbox: Sandbox, spec: LinkSpec, backend: Backend, compensatio
             where,
             lambda name=name: (interfaces.qdiscs(name), interfaces.offloads(name)),  # type: ignore[misc]
         )
-        _require_qdiscs(end, where, backend, qdiscs[where])
+        require_qdiscs(end, where, backend, qdiscs[where])
         if not end.impairments.none and any("seed" in q and q["seed"] is None for q in qdiscs[where]):
             notes.append(
                 f"this kernel takes no seed (Linux 6.6 does): what {where} sends is lost differently each time"
@@ -63,7 +63,15 @@ def require_parameters(spec: LinkSpec, compensation_us: int, state: dict[str, An
             raise ShapingError(f"the relay reports {state[way]['parameters']} {way}, but {asked} was set")
 
 
-def _require_qdiscs(end: End, where: Where, backend: Backend, found: list[dict[str, Any]]) -> None:
+def require_qdiscs(end: End, where: str, backend: Backend, found: list[dict[str, Any]]) -> None:
+    """Raise ShapingError unless the qdiscs found on an end are those that were set.
+
+    Args:
+        end: what was set.
+        where: what the end is called in the message.
+        backend: whose qdiscs they are.
+        found: of ``interfaces.qdiscs``.
+    """
     asked: list[dict[str, Any]] = []
     if backend == "netem":
         asked.append(_asked_of_netem(end))
@@ -82,8 +90,7 @@ def _require_qdiscs(end: End, where: Where, backend: Backend, found: list[dict[s
         ok = shaping[0]["seed"] in (None, end.seed)
     if not ok:
         raise ShapingError(
-            f"the kernel reports {found} on {end.interface} in the {where} namespace, but {asked} was set: "
-            "another program changes it"
+            f"the kernel reports {found} on {end.interface} ({where}), but {asked} was set: another program changes it"
         )
 
 

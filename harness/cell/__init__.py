@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cell import accuracy, durations, encodings, reaching
+from harness.cell import accuracy, durations, encodings, reaching, remote
 from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, forecast
@@ -73,6 +73,7 @@ def check(spec: Spec) -> None:
     from harness.testbed.link import link_spec
 
     link_spec(spec)
+    remote.check(spec)
     if spec.mode == "train":
         from harness.cell import training
 
@@ -130,11 +131,11 @@ def _profile(spec: Spec, folder: Path) -> None:
     from harness.cell.measuring import CellRunner
     from harness.cell.outcome import headline
     from harness.report.progress import Steps
-    from harness.testbed.local import LocalTestbed
+    from harness.testbed.place import testbed_of
 
     if spec.leakage.enabled:
         _reveal(spec, folder)
-    with CellWriter(folder) as writer, Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
+    with CellWriter(folder) as writer, Steps() as steps, testbed_of(spec, folder / "logs") as bed:
         loaded = _load(bed, steps)
         _probe(bed, steps, writer)
         rows = forecast(
@@ -159,11 +160,11 @@ def _measure(spec: Spec, folder: Path) -> str | None:
     from harness.cell import outcome
     from harness.report.progress import Steps
     from harness.testbed import host
-    from harness.testbed.local import LocalTestbed
+    from harness.testbed.place import testbed_of
 
     with CellWriter(folder) as writer:
         replay, described = _recordings(spec)
-        with Steps() as steps, LocalTestbed(spec, folder / "logs") as bed:
+        with Steps() as steps, testbed_of(spec, folder / "logs") as bed:
             loaded = described | _load(bed, steps, replay)
             probed, environment = _probe(bed, steps, writer)
             runner = _runner(spec, bed, loaded, steps, replay)
@@ -284,6 +285,7 @@ def _environment(bed: LocalTestbed) -> dict[str, Any]:
         "gpus": reaching.gpus(bed.spec),
         "edge": bed.connection.shown if bed.spec.hardware.has_edge else None,
         "agent": bed.agent.call("describe"),
-        "testbed": bed.applied.as_dict(),
+        "testbed": bed.in_force(),
+        **({} if bed.board is None else {"board": bed.board}),
         "link_spec": bed.link.as_dict(),
     }

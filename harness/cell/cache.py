@@ -19,7 +19,7 @@ from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, T
 from harness.prediction.profile_io import load_calibration, load_tier, save
 from harness.spec import PROJECT, Spec
 from harness.spec.hardware import Tier
-from harness.testbed import gpu, host
+from harness.testbed import boards, gpu, host
 
 
 def model_spec(spec: Spec) -> zoo.ModelSpec:
@@ -31,27 +31,32 @@ def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
     """What a tier's times depend on; the link and the pace of an emulated board are not among it."""
     threads = spec.hardware.device.threads if tier == "device" else spec.hardware.edge.threads
     external = tier == "edge" and spec.hardware.edge.url is not None
+    board = boards.known(spec) if tier == "device" and spec.hardware.kind == "remote" else None
     # What writing a message costs, and for JSON what a payload weighs, belongs to the device.
     own = {"communicator": spec.communicator.name} if tier == "device" else {}
     hardware = spec.hardware.device if tier == "device" else spec.hardware.edge
+    here = host.identity() if board is None else board["identity"]
     return own | {
-        "processor": _processor(hardware, tier, external=external),
+        "processor": _processor(hardware, tier, elsewhere=external or board is not None),
         "model": spec.model.name,
         "content": zoo.content_key(model_spec(spec)),
         "tier": tier,
-        "host": f"external edge at {spec.hardware.edge.url}" if external else host.identity(),
+        "host": f"external edge at {spec.hardware.edge.url}" if external else here,
         "threads": threads,
         "execution": spec.profile.execution,
         "rounds": [spec.profile.warmup, spec.profile.rounds, spec.profile.eager_rounds],
         "transfer_layers": sorted(map(str, encodings.ranked(spec))),
-        "versions": {package: host.version(package) for package in ("tensorflow", "keras", "numpy")},
+        "versions": {
+            package: host.version(package) if board is None else board["versions"].get(package, "")
+            for package in ("tensorflow", "keras", "numpy")
+        },
         "profile_version": PROFILE_VERSION,
     }
 
 
-def _processor(hardware: Tier, tier: str, *, external: bool) -> dict[str, str]:
+def _processor(hardware: Tier, tier: str, *, elsewhere: bool) -> dict[str, str]:
     """What computes on a tier: of a GPU its kind, driver and clocks. Raises SpecError for one that is not there."""
-    if hardware.processor == "cpu" or external:
+    if hardware.processor == "cpu" or elsewhere:
         return {"kind": hardware.processor}
     return {"kind": "gpu", **gpu.find(hardware.gpu, f"hardware.{tier}.processor").identity()}
 

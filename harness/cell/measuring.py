@@ -68,7 +68,9 @@ class CellRunner:
         self._loaded = loaded
         self._advance = advance
         self._cache = ProfileCache(spec)
-        self._runner = Runner(bed.agent, bed.trace, request_timeout_s=spec.measure.timeout_s)
+        self._runner = Runner(
+            bed.agent, bed.trace, request_timeout_s=spec.measure.timeout_s, one_clock=spec.hardware.one_clock
+        )
 
     def profiles(self) -> Profiles:
         """From the cache where it has them; what is missing is measured and kept."""

@@ -37,7 +37,9 @@ def title(spec: Spec) -> str:
     emulated += f", device emulated {spec.hardware.device.slowdown:g} x slower" if spec.hardware.emulated else ""
     uplinks = {"fiveg": "5G-like uplink", "trace": f"uplink of {Path(spec.link.trace or '').name}"}
     uplink = uplinks.get(spec.link.name, f"{spec.bandwidth:g} Mbit/s up")
-    return f"{spec.model.name} on {spec.hardware.name}{emulated}, {uplink}, {spec.latency:g} ms round trip"
+    board = f" ({spec.hardware.device.host})" if spec.hardware.kind == "remote" else ""
+    delay = f"{spec.latency:g} ms round trip" if spec.link.backend != "rate-only" else "the path's own round trip"
+    return f"{spec.model.name} on {spec.hardware.name}{board}{emulated}, {uplink}, {delay}"
 
 
 def headline(spec: Spec) -> dict[str, Any]:

@@ -17,6 +17,11 @@ def check(spec: Spec) -> None:
     if spec.hardware.edge.url is None:
         return
     external.connection(spec)
+    if spec.hardware.kind == "remote":
+        raise SpecError(
+            "hardware.edge.url: the interface of a board is shaped towards this host's own Triton; allowed with "
+            "hardware=remote: null"
+        )
     if spec.gate.selftest and spec.mode == "validate":
         raise SpecError(
             "gate.selftest=true: an external edge shows no queue of its own for a fault to be planted into; allowed: "
@@ -25,11 +30,14 @@ def check(spec: Spec) -> None:
 
 
 def gpus(spec: Spec) -> dict[str, Any]:
-    """By tier that computes on a GPU of this host, what its driver says of it now: clocks change with what it does."""
+    """By tier that computes on a GPU of this host, not on a board or an external edge, what its driver says of it now:
+    clocks change with what it does."""
     tiers = {"device": spec.hardware.device, "edge": spec.hardware.edge}
     here = {tier: own for tier, own in tiers.items() if own.processor == "gpu"}
     if spec.hardware.edge.url is not None:
         here.pop("edge", None)
+    if spec.hardware.kind == "remote":
+        here.pop("device", None)
     return {tier: gpu.find(own.gpu, f"hardware.{tier}.processor").record() for tier, own in here.items()}
 
 

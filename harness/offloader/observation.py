@@ -54,17 +54,21 @@ class Observation:
         return self.handed_ns > 0
 
 
-def sample_of(observation: Observation, server: ServerTimes | None) -> Sample:
+def sample_of(observation: Observation, server: ServerTimes | None, *, one_clock: bool = True) -> Sample:
     """The terms of a request in ms, its total, and what is left over (DESIGN: "Terms of one request").
 
     Terms that a candidate does not have are left out: a head where the input is sent, an EdgeTL without a
     transfer layer.
+
+    Args:
+        server: its own readings; None where it has none to show.
+        one_clock: whether they are of the clock that the device reads. Those of two hosts are never subtracted.
     """
     total_ms = (observation.parsed_ns - observation.started_ns) / 1e6
     if not observation.sent:
         terms = {"device": (observation.head_ns - observation.started_ns) / 1e6}
     else:
-        terms = _sent_terms(observation, server)
+        terms = _sent_terms(observation, server, one_clock)
     key = Key("edge-only") if observation.kind == "echo" else Key.parse(observation.name)
     if key.candidate == "edge-only":
         del terms["device"]
@@ -75,7 +79,7 @@ def sample_of(observation: Observation, server: ServerTimes | None) -> Sample:
     return Sample(key, observation.order, total_ms, terms, other_ms, observation.started_ns)
 
 
-def _sent_terms(observation: Observation, server: ServerTimes | None) -> dict[str, float]:
+def _sent_terms(observation: Observation, server: ServerTimes | None, one_clock: bool) -> dict[str, float]:
     called_ns, ready_ns, expanded_ns, done_ns = observation.edge_ns
     marks = {
         "device": (observation.started_ns, observation.head_ns),
@@ -86,9 +90,10 @@ def _sent_terms(observation: Observation, server: ServerTimes | None) -> dict[st
         "edge": (expanded_ns, done_ns),
     }
     if server is not None:
+        marks["queue"] = (server.complete_ns, called_ns)
+    if server is not None and one_clock:
         marks |= {
             "uplink": (observation.handed_ns, server.complete_ns),
-            "queue": (server.complete_ns, called_ns),
             "downlink": (server.answered_ns, observation.parsed_ns),
         }
     return {term: (marks[term][1] - marks[term][0]) / 1e6 for term in TERMS if term in marks}

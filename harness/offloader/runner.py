@@ -79,12 +79,17 @@ def echo(payload_bytes: int, connection: str = "warm", pause_ms: float = 0.0, *,
 
 
 class Runner:
-    """Plans rounds and runs them; `order` counts through everything that one runner ran."""
+    """Plans rounds and runs them; `order` counts through everything that one runner ran.
 
-    def __init__(self, agent: Agent, trace: ServerTrace, *, request_timeout_s: float) -> None:
+    Args:
+        one_clock: whether device and server read the same clock (`sample_of`).
+    """
+
+    def __init__(self, agent: Agent, trace: ServerTrace, *, request_timeout_s: float, one_clock: bool = True) -> None:
         self._agent = agent
         self._trace = trace
         self._timeout_s = request_timeout_s
+        self._one_clock = one_clock
         self._orders = itertools.count()
         self.response_bytes = 0  # of the last echo's answer, which weighs what an inference's does
 
@@ -123,7 +128,7 @@ class Runner:
                 continue
             if request.kind == "echo":
                 self.response_bytes = observation.response_bytes
-            yield request, sample_of(observation, server)
+            yield request, sample_of(observation, server, one_clock=self._one_clock)
         if answered != len(plan):
             raise DeviceError(f"the device answered {answered} of {len(plan)} requests")
 

@@ -118,7 +118,7 @@ def _bars(axes: Axes, rows: Sequence[Row], place: Mapping[int, int]) -> None:
     width = min(max(0.8 * nearest, 0.8), max(0.8, len(place) / 50))
     bottom = [0.0] * len(measured)
     for term in TERMS:
-        heights = [row.measured_terms.get(term, 0.0) for row in measured]
+        heights = [_height(row, term) for row in measured]
         if any(heights):
             bars = axes.bar(
                 [place[row.key.split or 0] for row in measured],
@@ -126,13 +126,23 @@ def _bars(axes: Axes, rows: Sequence[Row], place: Mapping[int, int]) -> None:
                 width,
                 bottom=bottom,
                 color=style.TERM_COLOURS[term],
-                label=style.TERM_LABELS[term],
+                label=style.BOTH_WAYS if any(_both_ways(row, term) for row in measured) else style.TERM_LABELS[term],
                 zorder=1,
             )
             for bar, row in zip(bars, measured, strict=True):
                 if term in row.estimated:
                     bar.set(hatch=style.ESTIMATED_HATCH, edgecolor="#444444", linewidth=0)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+
+
+def _height(row: Row, term: str) -> float:
+    return (row.network_measured_ms or 0.0) if _both_ways(row, term) else row.measured_terms.get(term, 0.0)
+
+
+def _both_ways(row: Row, term: str) -> bool:
+    """Whether nobody could tell the ways over the link apart: then both stand in the place of the uplink."""
+    unseen = row.measured_terms.keys().isdisjoint(("uplink", "downlink"))
+    return term == "uplink" and unseen and row.network_measured_ms is not None
 
 
 def _prediction(axes: Axes, rows: Sequence[Row], place: Mapping[int, int], look: _Look) -> None:

@@ -7,6 +7,7 @@ from harness.validation.statistics import candidate_name
 
 __all__ = [
     "BASELINE_COLOURS",
+    "BOTH_WAYS",
     "ESTIMATED_HATCH",
     "OTHER_COLOURS",
     "PREDICTION_COLOURS",
@@ -34,6 +35,9 @@ TERM_LABELS = {
     "edge": "edge",
     "downlink": "downlink",
 }
+
+#: What is drawn for `uplink` where no clock is on both ends of the link.
+BOTH_WAYS = "link, both ways"
 
 #: Light fills, so that the lines and points of the predictions stay on top. The neighbours in a stack differ
 #: in lightness as well as in hue (after Paul Tol's light scheme, safe for colour-blind readers).

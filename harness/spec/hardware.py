@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ValidationInfo, field_validator
 
 from harness.results.addresses import split_address
+from harness.spec.board import Board, ipv4_address
 from harness.spec.fields import Part, field
 
 #: A `system` that is no recording: the tier of a recorded pair that runs on this host.
@@ -22,7 +23,7 @@ class Tier(Part):
     gpu: int = field("number of the GPU, as nvidia-smi counts, with processor=gpu", ge=0, le=255, default=0)
 
 
-class Device(Tier):
+class Device(Tier, Board):
     """The IIoT device."""
 
     slowdown: float = field("times slower than the host or the recording; above 1 the agent waits", ge=1, le=1000)
@@ -80,13 +81,21 @@ class Edge(Tier):
         "name of its recording, e.g. ampere; local: computed on this host; null: none", min_length=1, default=None
     )
     runtime: Literal["tf_eager", "triton"] | None = field("which recording of the edge; null: none", default=None)
+    address: str | None = field(
+        "IPv4 address of this host, at which the board of hardware=remote reaches the edge; null: none", default=None
+    )
+    port: int = field("TCP port of the edge there", ge=1, le=65_535, default=8001)
+
+    _ipv4 = field_validator("address")(ipv4_address)
 
 
 class Hardware(Part):
     """The two tiers (`conf/hardware`)."""
 
     name: str = field("name of the pair", min_length=1)
-    kind: Literal["local", "recorded"] = field("where the tiers live: on this host, or in profiles recorded elsewhere")
+    kind: Literal["local", "recorded", "remote"] = field(
+        "where the tiers live: on this host, in profiles recorded elsewhere, or the device on a board of its own"
+    )
     profiles: str | None = field(
         "folder of recorded profiles, or a file that profile.export wrote; a relative one is meant from the project; "
         "null: none",
@@ -100,7 +109,7 @@ class Hardware(Part):
     @classmethod
     def _own_core(cls, edge: Edge, info: ValidationInfo) -> Edge:
         device = info.data.get("device")
-        if device is not None and device.cpu == edge.cpu:
+        if device is not None and device.cpu == edge.cpu and info.data.get("kind") != "remote":
             raise ValueError(
                 f"both tiers would share core {edge.cpu} and slow each other down; give each a cpu of its own"
             )
@@ -170,13 +179,20 @@ class Hardware(Part):
     @property
     def has_edge(self) -> bool:
         """Whether there is anything to cut for: some of the paper's configurations are a device alone."""
-        return self.kind == "local" or self.edge.system is not None
+        return self.kind != "recorded" or self.edge.system is not None
+
+    @property
+    def one_clock(self) -> bool:
+        """Whether both tiers read the same clock: those of two hosts are never subtracted."""
+        return self.kind != "remote"
 
     @property
     def unavailable_terms(self) -> tuple[str, ...]:
-        """Terms of a request that this hardware cannot see: an external edge may be another host, whose clock is
-        nobody's to subtract, and its trace files are on its own disk."""
-        return ("uplink", "queue", "downlink") if self.edge.url is not None else ()
+        """The terms that nobody can measure on this hardware: an external edge may be another host, too, and the
+        server's own readings are on its disk."""
+        if self.edge.url is not None:
+            return ("uplink", "queue", "downlink")
+        return () if self.one_clock else ("uplink", "downlink")
 
     @property
     def emulated(self) -> bool:

@@ -67,7 +67,9 @@ class Link(Part):
     duplicate: float | None = field("share of packets sent twice", "fraction", ge=0, le=1)
     corrupt: float | None = field("share of packets with one bit turned over", "fraction", ge=0, le=1)
     impair: Literal["both", "up"] = field("ways in which jitter, loss and the like hold")
-    backend: Literal["auto", "netem", "relay"] = field("what delays the packets; auto tries netem first")
+    backend: Literal["auto", "netem", "relay", "rate-only"] = field(
+        "what delays the packets; auto tries netem first; rate-only leaves the delay out, where a board cannot"
+    )
     mtu: int = field("largest IP packet", "bytes", ge=576, le=9000)
     burst_bytes: int = field("what may pass at once after idleness, the tbf bucket", "bytes", ge=1600, le=10_000_000)
     queue_bytes: int | None = field("queue in front of the uplink; null: as the backend sizes it", "bytes", ge=1)

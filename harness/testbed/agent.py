@@ -17,6 +17,7 @@ Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
               and offline
     statistics  what the server counted so far             {}
     unload    take back what `send` put into the server    {}
+    probe     measure the path to a probe that listens     {address, port, plan, step_s}
     describe  versions and what is loaded                  {}
     stop      end the process                              {}
 
@@ -40,11 +41,12 @@ from typing import Any
 
 import grpc
 
-from harness.errors import HarnessError
+from harness.errors import DeviceError, HarnessError
 
 SERVICE = "scissionlite.Agent"
 UNARY = (
-    "load", "prepare", "time", "sizes", "edge", "deploy", "classify", "statistics", "unload", "describe", "stop",
+    "load", "prepare", "time", "sizes", "edge", "deploy", "classify", "statistics", "unload", "probe", "describe",
+    "stop",
 )  # fmt: skip
 
 
@@ -55,6 +57,7 @@ class Agent:
         self._runtime: Any = None
         self._communicator: Any = None
         self._sent = False
+        self._edge_layers: int | None = None
         self.stopped = threading.Event()
 
     def load(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +81,7 @@ class Agent:
             else:
                 described = self._load_model(spec, endpoint, arguments)
             server, placed = edge.result()
+            self._require_same_layers(described["last"] + 1)
             return {**described, "server": server, "edge": placed}
 
     def _load_model(self, spec: Any, endpoint: Any, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +119,9 @@ class Agent:
 
             self._send(shipping.config(), shipping.files())
         server: dict[str, str] = self._communicator.wait_ready(ready_timeout_s)
-        return server, self._communicator.control("load", arguments)
+        loaded = self._communicator.control("load", arguments)
+        self._edge_layers = loaded.get("layers")
+        return server, loaded
 
     def _send(self, config: dict[str, Any], files: dict[str, bytes]) -> None:
         self._communicator.load_model(config, files)
@@ -129,6 +135,14 @@ class Agent:
 
     def statistics(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         return {} if self._communicator is None else asdict(self._communicator.statistics())
+
+    def _require_same_layers(self, layers: int) -> None:
+        """Another Keras may build another model: its cuts would be other places. A replayed edge has no layers."""
+        if self._edge_layers not in (None, layers):
+            raise DeviceError(
+                f"the model has {layers} layers on the device and {self._edge_layers} at the edge: their Keras differ; "
+                "install the same version on both"
+            )
 
     def prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.profiling.work import Work
@@ -190,6 +204,11 @@ class Agent:
             picture = np.frombuffer(base64.b64decode(encoded), dtype=np.uint8).reshape(arguments["shape"])
             found.append(asdict(self._runtime.classify(key, picture[np.newaxis])))
         return found
+
+    def probe(self, arguments: dict[str, Any]) -> Any:
+        from netem.probe_peer import measure
+
+        return measure(arguments["address"], arguments["port"], arguments["plan"], arguments["step_s"])
 
     def describe(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         versions = {"python": platform.python_version(), "grpc": grpc.__version__}

@@ -62,6 +62,9 @@ class LocalTestbed:
         DeviceError, EdgeError: a tier does not come up.
     """
 
+    #: What is known of the host that the device is, where that is another one.
+    board: dict[str, Any] | None = None
+
     def __init__(self, spec: Spec, logs: Path) -> None:
         self.spec = spec
         self.link = link_spec(spec)
@@ -126,7 +129,7 @@ class LocalTestbed:
         }
         loaded: dict[str, Any] = self.agent.call(
             "load",
-            model=model,
+            model=self._as_seen_by_the_device(model),
             threads=spec.hardware.device.threads,
             processor=spec.hardware.device.processor,
             slowdown=spec.hardware.device.slowdown,
@@ -152,6 +155,10 @@ class LocalTestbed:
         if self.spec.hardware.edge.models == "load":
             self._stack.callback(lambda: external.unload(self.agent))
 
+    def _as_seen_by_the_device(self, model: dict[str, Any]) -> dict[str, Any]:
+        """The model as the device is to load it."""
+        return model
+
     def probe(self) -> LinkReport:
         """Measure the link. Raises LinkError where it is not the one asked for."""
         hardware = self.spec.hardware
@@ -172,13 +179,17 @@ class LocalTestbed:
         Raises:
             LinkError: the link did not take a change.
         """
-        with _netem_translated(), self._conditions.in_force(self.sandbox, self.applied, folder):
+        with netem_translated(), self._conditions.in_force(self.sandbox, self.applied, folder):
             yield
 
     def aftermath(self) -> dict[str, Any]:
         """The part of `env.json` about the link while and after the cell measured (see `Conditions.aftermath`)."""
         found = _translated(lambda: self._conditions.aftermath(self.sandbox, self.applied))
         return found | {"notes": [*self.notes(), *found["notes"]]}
+
+    def in_force(self) -> dict[str, Any]:
+        """What is in force on the link, for `env.json`."""
+        return self.applied.as_dict()
 
     @property
     def cores_awake(self) -> bool:
@@ -266,12 +277,12 @@ class LocalTestbed:
 
 def _translated(action: Callable[[], T]) -> T:
     """Errors of `netem` as errors of the harness."""
-    with _netem_translated():
+    with netem_translated():
         return action()
 
 
 @contextmanager
-def _netem_translated() -> Iterator[None]:
+def netem_translated() -> Iterator[None]:
     try:
         yield
     except netem_errors.CapabilityError as error:

@@ -127,6 +127,22 @@ def test_a_seed_that_the_kernel_ignores_is_noted(uml: Results) -> None:
     assert takes_seed or any("no seed" in note for note in impaired["notes"])
 
 
+@pytest.mark.parametrize("ingress", ["ifb", "police"])
+def test_a_named_interface_delays_both_ways_and_is_restored(uml: Results, ingress: str) -> None:
+    found = of(uml, "a_named_interface")
+    assert found["restored"]
+    shaped = found[ingress]
+    assert (shaped["applied"]["backend"], shaped["applied"]["ingress"]) == ("netem", ingress)
+    # 10 ms up and 20 ms down, of which the path has a part; without an ifb, all of it stands on the way out.
+    assert shaped["rtt_ms"] == pytest.approx(30, abs=2 * FLOOR_MS)
+    assert shaped["changed_rtt_ms"] == pytest.approx(60, abs=2 * FLOOR_MS)
+    path_ms = shaped["applied"]["path_rtt_ms"]
+    (delay,) = [qdisc["delay_us"] for qdisc in shaped["applied"]["qdiscs"]["egress"] if qdisc["kind"] == "netem"]
+    assert delay == pytest.approx(
+        1e3 * ((10 if ingress == "ifb" else 30) - path_ms / (2 if ingress == "ifb" else 1)), abs=1
+    )
+
+
 def test_restoring_leaves_what_was_there(uml: Results) -> None:
     found = of(uml, "changed_in_place_then_restored")
     assert all("link0" not in text for text in found["interfaces"])

@@ -22,7 +22,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PY
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mkdir -p /dev/shm
-for module in drivers/net/veth net/sched/sch_netem net/sched/sch_htb; do
+for module in drivers/net/veth drivers/net/ifb net/sched/sch_netem net/sched/sch_htb net/sched/sch_ingress \
+    net/sched/cls_u32 net/sched/act_mirred net/sched/act_police; do
     insmod {modules}/$(uname -r)/kernel/$module.ko
 done
 cd {project}

@@ -24,6 +24,7 @@ from netem import (
     apply,
     change,
     choose_backend,
+    interfaces,
     netem_options,
     probe,
     restore,
@@ -31,8 +32,13 @@ from netem import (
 )
 from netem.distributions import table
 from netem.namespaces import in_network_namespace
+from netem.nic import NicLink
+from netem.nic import apply as nic_of
+from netem.nic import change as nic_change
+from netem.nic import restore as nic_restore
 from netem.packet_probe import send_packets
 from netem.qdisc import describe
+from tests.netem import plain_veth
 from tests.netem.proof import changes_under_load
 
 SPEC = LinkSpec(rate_up_mbps=30, rate_down_mbps=60, delay_up_ms=10, delay_down_ms=20)
@@ -169,6 +175,28 @@ def a_hundred_changes_under_load() -> dict[str, Any]:
     return asdict(changes_under_load("netem", 100, (30, 15)))
 
 
+def a_named_interface() -> dict[str, Any]:
+    """Shaped with a real delay, both ways; then as where there is no ifb; then restored."""
+    nic = NicLink(plain_veth.INTERFACE, plain_veth.ADDRESSES["edge"], SPEC)
+    with Sandbox() as sandbox:
+        plain_veth.connect(sandbox)
+        before = sandbox.call("device", lambda: interfaces.qdiscs(plain_veth.INTERFACE))
+        found: dict[str, Any] = {}
+        for name in ("ifb", "police"):
+            chosen: Any = name
+            applied = sandbox.call("device", lambda chosen=chosen: nic_of(nic, ingress=chosen, journals=Path("/tmp/j")))
+            found[name] = {
+                "applied": applied.as_dict(),
+                "rtt_ms": plain_veth.echo_ms(sandbox),
+            }
+            slower = replace(SPEC, delay_up_ms=40)
+            sandbox.call("device", lambda applied=applied, slower=slower: nic_change(applied, slower))
+            found[name]["changed_rtt_ms"] = plain_veth.echo_ms(sandbox)
+            sandbox.call("device", lambda: nic_restore(plain_veth.INTERFACE, journals=Path("/tmp/j")))
+        after = sandbox.call("device", lambda: interfaces.qdiscs(plain_veth.INTERFACE))
+        return {**found, "restored": before == after}
+
+
 SCENARIOS: tuple[Callable[[], Any], ...] = (
     backend,
     every_option_read_back,
@@ -176,6 +204,7 @@ SCENARIOS: tuple[Callable[[], Any], ...] = (
     changed_in_place_then_restored,
     the_fate_of_20000_packets,
     a_hundred_changes_under_load,
+    a_named_interface,
 )
 
 if __name__ == "__main__":

@@ -98,6 +98,20 @@ def test_without_the_servers_clock_the_network_is_what_is_left(gaps_ns: list[int
     check_closed(sample, at)
 
 
+@given(gaps, st.integers(-(10**15), 10**15))
+def test_clocks_of_two_hosts_are_not_subtracted(gaps_ns: list[int], apart_ns: int) -> None:
+    observation, server, at = observed(gaps_ns, "measure", "split/7/maxpool/float32")
+    elsewhere = Observation.from_dict(
+        observation.as_dict() | {"edge_ns": [reading + apart_ns for reading in observation.edge_ns]}
+    )
+    theirs = ServerTimes(server.complete_ns + apart_ns, server.answered_ns + apart_ns)
+    sample = sample_of(elsewhere, theirs, one_clock=False)
+    assert sample == sample_of(observation, server, one_clock=False)  # how far they are apart makes no difference
+    assert set(sample.terms) == set(TERMS) - {"uplink", "downlink"}
+    assert not sample.closed
+    check_closed(sample, at)
+
+
 @given(st.integers(0, 10**9))
 def test_device_only_is_one_term(compute_ns: int) -> None:
     data: dict[str, Any] = {"kind": "measure", "name": "device-only", "order": 0, "request_id": "r", "handed_ns": 0}

@@ -53,6 +53,19 @@ def test_an_encoding_of_the_cell_s_own_has_a_line_and_what_was_measured_most_has
         assert label in text, label
 
 
+def test_ways_that_nobody_could_tell_apart_are_drawn_as_one(tmp_path: Path) -> None:
+    row = Row(
+        Key("split", 1, "maxpool"),
+        measured_ms=9.0,
+        measured_terms={"device": 4.0, "queue": 0.5, "edge": 2.0},
+        network_measured_ms=2.5,
+    )
+    (path,) = cuts_figure([row], {}, "t", tmp_path, ["svg"])
+    drawn = words(path).splitlines()
+    assert style.BOTH_WAYS in drawn
+    assert style.TERM_LABELS["uplink"] not in drawn
+
+
 def test_the_same_rows_give_the_same_svg(tmp_path: Path) -> None:
     cell = make_cell()
     drawn = []
