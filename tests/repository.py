@@ -96,6 +96,10 @@ def check(command: str, tmp_path: Path) -> None:
             done = run(sys.executable, *arguments)
             assert done.returncode == 0, done.stderr
             assert done.stdout
+        elif arguments[:2] == ["-m", "harness.offloader.shipping"]:
+            done = run(sys.executable, *arguments[:2], str(tmp_path / arguments[2]))
+            assert done.returncode == 0, done.stderr
+            assert (tmp_path / arguments[2] / "scission" / "config.pbtxt").exists()
         else:
             pytest.fail(f"nothing here checks `{command}`: add how")
     elif program == "make":

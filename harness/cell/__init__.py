@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cell import accuracy, durations, encodings, remote
+from harness.cell import accuracy, durations, encodings, reaching, remote
 from harness.cell.cache import ProfileCache
 from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
 from harness.cell.forecasting import facts, forecast
@@ -92,6 +92,7 @@ def check(spec: Spec) -> None:
 
         deploying.check(spec)
         return
+    reaching.check(spec)
     if spec.hardware.edge.deployment is not None or spec.hardware.edge.endpoint != "multiplexed":
         from harness.cell import deployed
 
@@ -194,7 +195,12 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             with bed.measuring(folder):
                 measured = runner.measure(profiles, rows, writer)
             found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps)
-            environment |= {"profiles": runner.profile_files(), "load_after": host.load(), **bed.aftermath()}
+            environment |= {
+                "profiles": runner.profile_files(),
+                "load_after": host.load(),
+                "gpus_after": reaching.gpus(spec),
+                **bed.aftermath(),
+            }
             writer.environment(environment)
         facts = {
             "requested": probed.requested,
@@ -246,16 +252,16 @@ def _measure_deployed(spec: Spec, folder: Path) -> None:
         with Steps() as steps, DeployedTestbed(spec, folder / "logs", deployment) as bed:
             _load(bed, steps)
             probed, environment = _probe(bed, steps, writer)
-            rows = deployed.rows_of(spec, bed, deployment)
+            rows, forced = deployed.rows_of(spec, bed, deployment)
             writer.splits(rows)
             with bed.measuring(folder):
-                samples = deployed.measure_samples(spec, bed, deployment, writer, steps)
+                samples, server = deployed.measure_samples(spec, bed, deployment, writer, steps)
             key = deployment.manifest.key
             found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps, key)
-            environment |= {"load_after": host.load(), **bed.aftermath()}
+            environment |= {"load_after": host.load(), "gpus_after": reaching.gpus(spec), **bed.aftermath()}
             writer.environment(environment)
         link = {"requested": probed.requested, "achieved": probed.achieved, "backend": probed.backend}
-        extra = {"link": link | {"notes": [*probed.notes, *environment["notes"]]}}
+        extra = {"link": link | {"notes": [*probed.notes, *environment["notes"]]}, "server_statistics": server} | forced
         deployed.conclude(spec, deployment, rows, samples, extra, writer)
         accuracy.add(folder, found)
     outcome.report(spec, folder)
@@ -296,6 +302,9 @@ def _environment(bed: LocalTestbed) -> dict[str, Any]:
         "rootless": bed.rootless,
         "notes": bed.notes(),
         "server": bed.server,
+        "placements": bed.placements,
+        "gpus": reaching.gpus(bed.spec),
+        "edge": bed.connection.shown if bed.spec.hardware.has_edge else None,
         "agent": bed.agent.call("describe"),
         "testbed": bed.in_force(),
         **({} if bed.board is None else {"board": bed.board}),

@@ -19,7 +19,8 @@ from harness.prediction.portable import export_profiles, import_profiles
 from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
 from harness.prediction.profile_io import load_calibration, load_tier, save
 from harness.spec import PROJECT, Spec
-from harness.testbed import boards, host
+from harness.spec.hardware import Tier
+from harness.testbed import boards, gpu, host
 
 
 def model_spec(spec: Spec) -> zoo.ModelSpec:
@@ -30,12 +31,18 @@ def model_spec(spec: Spec) -> zoo.ModelSpec:
 def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
     """What a tier's times depend on; the link and the pace of an emulated board are not among it."""
     threads = spec.hardware.device.threads if tier == "device" else spec.hardware.edge.threads
+    external = tier == "edge" and spec.hardware.edge.url is not None
     board = boards.known(spec) if tier == "device" and spec.hardware.kind == "remote" else None
-    return {
+    # What writing a message costs, and for JSON what a payload weighs, belongs to the device.
+    own = {"communicator": spec.communicator.name} if tier == "device" else {}
+    hardware = spec.hardware.device if tier == "device" else spec.hardware.edge
+    here = host.identity() if board is None else board["identity"]
+    return own | {
+        "processor": _processor(hardware, tier, elsewhere=external or board is not None),
         "model": spec.model.name,
         "content": zoo.content_key(model_spec(spec)),
         "tier": tier,
-        "host": host.identity() if board is None else board["identity"],
+        "host": f"external edge at {spec.hardware.edge.url}" if external else here,
         "threads": threads,
         "execution": spec.profile.execution,
         "rounds": [spec.profile.warmup, spec.profile.rounds, spec.profile.eager_rounds],
@@ -55,6 +62,13 @@ def _own_layer(spec: Spec) -> dict[str, Any]:
     return {} if source is None else {"transfer_layer_sha256": outside.digest(source, "transfer_layer.source")}
 
 
+def _processor(hardware: Tier, tier: str, *, elsewhere: bool) -> dict[str, str]:
+    """What computes on a tier: of a GPU its kind, driver and clocks. Raises SpecError for one that is not there."""
+    if hardware.processor == "cpu" or elsewhere:
+        return {"kind": hardware.processor}
+    return {"kind": "gpu", **gpu.find(hardware.gpu, f"hardware.{tier}.processor").identity()}
+
+
 def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
     """What anchors and echoes depend on: both tiers, their pace and cores, and the server between."""
     return {
@@ -65,6 +79,7 @@ def calibration_fingerprint(spec: Spec) -> dict[str, Any]:
         "transfer_layer": str(encodings.own(spec)),
         "anchors": spec.profile.anchors,
         "landmarks": sorted(spec.model.landmarks),
+        "communicator": spec.communicator.name,
         "versions": {package: host.version(package) for package in ("grpcio", "nvidia-pytriton")},
     }
 

@@ -24,6 +24,7 @@ from harness.results.records import CellWriter
 from harness.results.schema import Row, Sample
 from harness.spec import PROJECT, Spec
 from harness.validation import statistics
+from harness.validation.server import cross_check
 
 if TYPE_CHECKING:
     from harness.testbed.local import LocalTestbed
@@ -77,8 +78,11 @@ def find(spec: Spec) -> Deployment:
 
 def measure_samples(
     spec: Spec, bed: LocalTestbed, deployment: Deployment, writer: CellWriter, steps: Steps
-) -> list[Sample]:
-    """Warm the connection up with requests like those that count, then measure; each sample is written as it comes."""
+) -> tuple[list[Sample], dict[str, Any] | None]:
+    """Warm the connection up with requests like those that count, then measure; each sample is written as it comes.
+
+    Beside the samples what the server counted of them.
+    """
     tcp = spec.link.tcp
     request = measure(
         deployment.manifest.key,
@@ -91,22 +95,26 @@ def measure_samples(
     for number in range(warmups):
         runner.warm([request], paced=number == warmups - 1)
         steps("warming up", (number + 1) / warmups)
-    samples = []
+    samples: list[Sample] = []
+    before = bed.agent.call("statistics")
     for _, sample in runner.rounds([request], spec.measure.samples, seed=spec.seed):
         samples.append(sample)
         writer.samples(sample)
         steps("measuring", len(samples) / spec.measure.samples)
-    return samples
+    return samples, cross_check(before, bed.agent.call("statistics"), samples)
 
 
-def rows_of(spec: Spec, bed: LocalTestbed, deployment: Deployment) -> list[Row]:
-    """Every candidate with its forecast where the cache has profiles; else the deployed one alone."""
+def rows_of(spec: Spec, bed: LocalTestbed, deployment: Deployment) -> tuple[list[Row], dict[str, Any]]:
+    """Every candidate with its forecast where the cache has profiles, else the deployed one alone; and what of the
+    profiles was used by force (`profile.force`), for the summary."""
+    forced: dict[str, Any] = {}
     known = deployment.manifest
     profiles = ProfileCache(spec).profiles()
+    forced.update(profiles.forced if profiles is not None else {})
     rows = forecast(spec, gather(spec, profiles), bed.link, circumstances_of(spec)) if profiles is not None else []
     if not any(row.key == known.key for row in rows):
         rows.append(Row(known.key, layer=known.layer, payload_bytes=known.payload_bytes))
-    return rows
+    return rows, {"forced_profiles": forced} if forced else {}
 
 
 def conclude(
@@ -135,7 +143,10 @@ def conclude(
             "versions": known.versions,
         },
         # The halves were compiled with the transfer layer in them.
-        "unavailable_terms": [] if known.key.transfer_layer == "none" else ["device_tl", "edge_tl"],
+        "unavailable_terms": [
+            *spec.hardware.unavailable_terms,
+            *([] if known.key.transfer_layer == "none" else ["device_tl", "edge_tl"]),
+        ],
         "verdict": None,
         "reasons": [_NOT_PREDICTED],
     }

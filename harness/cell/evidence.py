@@ -16,7 +16,7 @@ from harness.testbed.link import link_spec, variability
 #: The predictor that learns from other models and needs no profile of the cell's own.
 FROM_OTHERS = "regression"
 #: What a calibration must share with the cell's for its fixed costs to be the cell's too.
-_SAME = ("slowdown", "cpus", "versions")
+_SAME = ("slowdown", "cpus", "versions", "communicator")
 
 
 def gather(spec: Spec, profiles: Profiles | None, *, drifted: bool = False) -> Evidence:

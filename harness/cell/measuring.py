@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.cell import encodings
 from harness.cell.cache import ProfileCache
@@ -21,9 +22,12 @@ from harness.results.records import CellWriter
 from harness.results.schema import Key, Row, Sample
 from harness.spec import Spec
 from harness.testbed.local import LocalTestbed
+from harness.validation.server import cross_check
 
 #: Echoes without compute that calibrate what gRPC and the server add; sizes that no candidate has.
 ECHO_BYTES = (2_000, 60_000, 400_000)
+#: As JSON a tensor weighs some five times as much: the same tensors are to lie between the echoes.
+_JSON_WEIGHT = 5
 #: Rounds of whole heads and tails behind a forecast, which is to stand on the screen soon; `predicted_ms` does not
 #: use them.
 CALIBRATION_ROUNDS = 4
@@ -40,11 +44,13 @@ class Measured:
     samples: of the measured candidates, in the order in which they ran.
     calibration: of the anchors and echoes interleaved with them.
     anchors: candidates that were also anchors: their own runs without the link are behind their prediction.
+    server: what Triton counted of these requests beside what we clocked (`validation.server`); None without an edge.
     """
 
     samples: list[Sample]
     calibration: Calibration
     anchors: list[Key]
+    server: dict[str, Any] | None = None
 
 
 class CellRunner:
@@ -148,6 +154,7 @@ class CellRunner:
         samples: list[Sample] = []
         others: list[tuple[Request, Sample]] = []
         total = len(requests) * spec.measure.samples
+        before = self._bed.agent.call("statistics")
         running = self._runner.rounds(requests, spec.measure.samples, seed=spec.seed)
         for done, (request, sample) in enumerate(running, start=1):
             if request.kind == "measure":
@@ -157,7 +164,9 @@ class CellRunner:
                 others.append((request, sample))
                 writer.calibration_sample(request.kind, request.name, sample)
             self._advance("measuring", done / total)
-        return Measured(samples, self._reduce(others), anchors)
+        everything = [*samples, *(sample for _, sample in others)]
+        server = cross_check(before, self._bed.agent.call("statistics"), everything)
+        return Measured(samples, self._reduce(others), anchors, server)
 
     # -- calibration ------------------------------------------------------------------------------------
 
@@ -187,7 +196,8 @@ class CellRunner:
 
     def _calibrating(self, anchors: Iterable[Key], pause_ms: float = 0.0) -> list[Request]:
         restarts = self._spec.link.tcp.slow_start_after_idle
-        echoes = [echo(size, restarts=restarts) for size in ECHO_BYTES]
+        weight = _JSON_WEIGHT if self._spec.communicator.name == "http_json" else 1
+        echoes = [echo(weight * size, restarts=restarts) for size in ECHO_BYTES]
         return [anchor(key, pause_ms) for key in anchors] + echoes
 
     def _reduce(self, observed: Sequence[tuple[Request, Sample]]) -> Calibration:

@@ -55,6 +55,7 @@ def headline(spec: Spec) -> dict[str, Any]:
         "weights": spec.model.weights or spec.model.file or f"random, seed {spec.seed}",
         "predictor": spec.predictor.name,
         "selftest": None,
+        "communicator": spec.communicator.name,
         "unavailable_terms": list(spec.hardware.unavailable_terms),
     }
 
@@ -108,6 +109,8 @@ def validate(
         "speed_change": drift.speed_change(profiles.calibration, measured.calibration),
         "calibration": asdict(measured.calibration) | {"fingerprint": None},
     }
+    if measured.server is not None:
+        summary["server_statistics"] = measured.server
     if profiles.forced:
         summary["forced_profiles"] = dict(profiles.forced)
     if profiles.recordings:

@@ -101,7 +101,9 @@ def profile_tiers(
         )
         for tier, fingerprint in fingerprints.items()
     }
-    unsized = [str(key) for key in _split_keys(cuts, [own for own in method.encodings if own.content_dependent])]
+    sized = bool(loaded.get("sized"))  # the Communicator writes every tensor in a size that depends on its content
+    measured = [own for own in method.encodings if sized or own.content_dependent]
+    unsized = [str(key) for key in _split_keys(cuts, measured)]
     if unsized and "device" in profiles:
         sizes = _sizes(agent, unsized, advance)
         profiles["device"] = replace(profiles["device"], payload_bytes=sizes)

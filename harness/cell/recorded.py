@@ -36,7 +36,7 @@ from harness.report.ranking import print_ranking
 from harness.results.records import CellWriter
 from harness.results.schema import Row
 from harness.spec import Spec
-from harness.spec.sections import THIS_HOST
+from harness.spec.hardware import THIS_HOST
 from harness.testbed.link import link_spec, variability
 from harness.validation.statistics import summarise
 from netem.link import LinkSpec

@@ -36,5 +36,10 @@ def check(spec: Spec) -> None:
     ):
         if given not in allowed:
             raise SpecError(f"{key}={given}: not with hardware={spec.hardware.name}; allowed: {', '.join(allowed)}")
+    if edge.url is not None:
+        raise SpecError(
+            f"hardware.edge.url={edge.url}: not with hardware={spec.hardware.name}; its edge is this host's Triton; "
+            "allowed: null"
+        )
     if spec.link.backend == "rate-only" and not variability(spec).none:
         raise SpecError("link.backend=rate-only makes no jitter, loss or the like; allowed: link.backend=netem, auto")

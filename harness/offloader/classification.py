@@ -65,7 +65,7 @@ def classify(tier: Tier, communicator: Communicator, endpoint: EdgeEndpoint, key
         tensor = tier.head(cut)(x)
         array = np.asarray(tensor if device_tl is None else device_tl(tensor))
     payload = codec.serialize(key, array)
-    reply = communicator.send(communicator.encode(payload, endpoint.parameters(key), ""))
+    reply = communicator.send(communicator.encode(payload, endpoint.parameters(key), "", codec.datatype(key)))
     arrived = tier.tensor(codec.deserialize(tier, key, payload))
     edge_tl = tier.edge_tl(cut, key.transfer_layer) if key.candidate == "split" else None
     offline = np.asarray(tier.tail(cut)(arrived if edge_tl is None else edge_tl(arrived)))

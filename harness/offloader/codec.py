@@ -27,13 +27,20 @@ def source(tier: Tier, key: Key) -> NDArray[Any]:
     return tier.input if pictures.get(key.wire_format).dtype == np.float32 else tier.picture
 
 
-def crossing(tier: Tier, key: Key) -> NDArray[np.float32]:
+def datatype(key: Key) -> str:
+    """What the numbers of a candidate's payload are, for a Communicator that writes numbers: FP32, or bytes."""
+    return "FP32" if key.wire_format == "float32" else "UINT8"
+
+
+def crossing(tier: Tier, key: Key, *, real: bool = False) -> NDArray[np.float32]:
     """A tensor that crosses the cut of `key`, to be timed on: float32 [1, *shape].
 
-    A stand-in where any will do; where the format's time and size depend on the content, what the default request has.
+    A stand-in where any will do; what the default request has where the format's time and size depend on the content,
+    or with `real`, where those of its message do.
     """
     split = key.split or 0
-    return tier.activation(split) if wire.get(key.wire_format).content_dependent else tier.random(tier.shape(split))
+    real = real or wire.get(key.wire_format).content_dependent
+    return tier.activation(split) if real else tier.random(tier.shape(split))
 
 
 def serialize(key: Key, array: NDArray[Any]) -> bytes:
@@ -52,15 +59,15 @@ def deserialize(tier: Tier, key: Key, payload: bytes | memoryview) -> NDArray[np
     return zoo.preprocess(tier.spec, array) if array.dtype == np.uint8 else array
 
 
-def resident_payload(tier: Tier, key: Key) -> bytes:
+def resident_payload(tier: Tier, key: Key, *, real: bool = False) -> bytes:
     """A payload of a candidate made on this tier itself: the picture's, or that of `crossing` at the cut.
 
-    Of a format whose size depends on the content it is, byte for byte, the default request's.
+    Of a format whose size depends on the content, and with `real`, it is byte for byte the default request's.
     """
     if key.candidate == "edge-only":
         return serialize(key, source(tier, key))
-    if not wire.get(key.wire_format).content_dependent:
+    if not real and not wire.get(key.wire_format).content_dependent:
         return serialize(key, tier.random(payload_shape(tier, key)[1:]))
-    tensor = crossing(tier, key)
+    tensor = crossing(tier, key, real=real)
     device_tl = tier.device_tl(key.split or 0, key.transfer_layer)
     return serialize(key, tensor if device_tl is None else np.asarray(device_tl(tier.tensor(tensor))))

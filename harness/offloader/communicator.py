@@ -1,25 +1,38 @@
-"""The Communicator on the device: KServe v2 over gRPC with raw tensors, one warm connection.
+"""The Communicator on the device: KServe v2 over one warm connection. What every protocol has in common.
 
-`tritonclient` gives the messages and their conversions. The call itself goes through the channel with bytes on
-both sides, because its own `infer()` encodes inside the call and would hide the Protobuf cost in the network's.
+    grpc         Protobuf over HTTP/2, the tensor raw              harness.offloader.grpc_communicator
+    http_binary  HTTP/1.1, JSON header and the tensor raw behind    harness.offloader.http_communicator
+    http_json    HTTP/1.1, the tensor as JSON numbers               harness.offloader.http_communicator
+
+Encoding a message and handing it over are two steps, so that a clock can be read between them.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import InferInput, InferResult, service_pb2, service_pb2_grpc
 
 from harness.errors import EdgeError
+from harness.offloader.connection import Connection
 from harness.offloader.endpoint import EdgeEndpoint
 
-_INFER = "/inference.GRPCInferenceService/ModelInfer"
+#: What a payload consists of, for a protocol that writes numbers and not bytes.
+FP32, UINT8 = "FP32", "UINT8"
+#: How long somebody else's server may be silent before it counts as out of reach.
+EXTERNAL_PATIENCE_S = 10.0
+
+
+class Message(Protocol):
+    """An encoded request; its length is that of the body, without what the transport puts around it."""
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -29,107 +42,189 @@ class Reply:
     output: NDArray[np.float32]  # class scores [1, classes], or empty for a control request
     edge_ns: tuple[int, ...]  # at the edge: called, input ready, EdgeTL done, tail done
     parsed_ns: int  # on the device, when this object stood
-    message_bytes: int  # of the response, Protobuf and all
+    message_bytes: int  # of the response, all of its body
 
 
-class Communicator:
-    """One gRPC connection to the edge.
+@dataclass(frozen=True)
+class ServerStatistics:
+    """Triton's own count of a model's requests since it was loaded, and their summed times in ns (its statistics
+    extension): waiting in its queue, copying inputs, inside the backend, copying outputs."""
+
+    requests: int
+    queue_ns: int
+    compute_input_ns: int
+    compute_infer_ns: int
+    compute_output_ns: int
+
+
+class NotReachable(Exception):
+    """The server did not answer at all (yet). The text says why."""
+
+
+class Communicator(ABC):
+    """One connection to the edge.
 
     Args:
-        url: host:port of Triton's gRPC endpoint.
+        connection: where and how.
         endpoint: which model, inputs and parameters an edge wants.
         timeout_s: after which a request counts as failed (EdgeError).
     """
 
-    def __init__(self, url: str, endpoint: EdgeEndpoint, timeout_s: float) -> None:
-        self.url = url
+    #: Whether the size of a payload on the wire depends on the numbers in it.
+    content_dependent: ClassVar[bool] = False
+
+    def __init__(self, connection: Connection, endpoint: EdgeEndpoint, timeout_s: float) -> None:
+        self.connection = connection
         self._endpoint = endpoint
         self._timeout_s = timeout_s
-        self._channel = _channel(url)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._infer = self._channel.unary_unary(_INFER)
 
-    def wait_ready(self, timeout_s: float) -> dict[str, str]:
-        """Wait until the edge serves its model; name and version as the server reports them."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                ready = self._stub.ModelReady(
-                    service_pb2.ModelReadyRequest(name=self._endpoint.model_name), timeout=2.0
-                ).ready
-                if ready:
-                    metadata = self._stub.ServerMetadata(service_pb2.ServerMetadataRequest(), timeout=2.0)
-                    return {"name": metadata.name, "version": metadata.version}
-            except grpc.RpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                    raise EdgeError(f"the edge at {self.url} refused: {_one_line(error.details())}") from error
-            if time.monotonic() > deadline:
-                raise EdgeError(
-                    f"the edge at {self.url} does not serve model {self._endpoint.model_name!r} after {timeout_s:g} s"
-                )
-            time.sleep(0.05)
+    # -- requests ---------------------------------------------------------------------------------------
 
-    def encode(self, payload: bytes, parameters: dict[str, str], request_id: str) -> bytes:
-        """A request message of KServe v2 with the payload as one raw uint8 tensor: the end of `serialize`."""
-        tensor = InferInput(self._endpoint.input_name, [len(payload)], "UINT8")
-        tensor.set_data_from_numpy(np.frombuffer(payload, dtype=np.uint8))
-        message = service_pb2.ModelInferRequest(model_name=self._endpoint.model_name, id=request_id)
-        message.inputs.append(tensor._get_tensor())
-        message.raw_input_contents.append(tensor._get_content())
-        for name, value in parameters.items():
-            message.parameters[name].string_param = value
-        encoded: bytes = message.SerializeToString()
-        return encoded
+    @abstractmethod
+    def encode(self, payload: bytes, parameters: Mapping[str, str], request_id: str, datatype: str = UINT8) -> Message:
+        """A request message of KServe v2 with the payload as one tensor: the end of `serialize`.
 
-    def send(self, message: bytes, timeout_s: float | None = None) -> Reply:
-        """Hand an encoded request to gRPC and wait for the parsed answer. Raises EdgeError."""
-        return _reply(self._call(self._infer, message, timeout_s))
+        Args:
+            datatype: what the payload's bytes are: `UINT8` (bytes), or `FP32`, which counts where numbers are written.
+        """
 
-    def send_anew(self, message: bytes, timeout_s: float | None = None) -> Reply:
+    @abstractmethod
+    def send(self, message: Any, timeout_s: float | None = None) -> Reply:
+        """Hand an encoded request over and wait for the parsed answer. Raises EdgeError."""
+
+    @abstractmethod
+    def send_anew(self, message: Any, timeout_s: float | None = None) -> Reply:
         """The same on a connection of its own, which is made for this request and closed after it."""
-        with _channel(self.url) as channel:
-            return _reply(self._call(channel.unary_unary(_INFER), message, timeout_s))
 
+    @abstractmethod
     def control(self, verb: str, arguments: dict[str, Any], timeout_s: float = 600.0) -> Any:
         """A request of ours to our own edge model that is no inference: load, prepare, time, describe."""
-        message = self.encode(json.dumps(arguments).encode(), {"verb": verb}, "")
-        result = InferResult(service_pb2.ModelInferResponse.FromString(self._call(self._infer, message, timeout_s)))
-        return json.loads(result.as_numpy("REPLY").tobytes())
 
+    def wire_bytes(self, payload: bytes, datatype: str = UINT8) -> int:  # noqa: ARG002 (here nothing depends on it)
+        """What a payload's tensor weighs on the wire, without framing."""
+        return len(payload)
+
+    def echo_payload(self, wire_bytes: int) -> tuple[bytes, str]:
+        """A payload that weighs (nearly) so much on the wire, and its datatype."""
+        return bytes(wire_bytes), UINT8
+
+    @abstractmethod
     def close(self) -> None:
-        self._channel.close()
+        """Close the connection."""
 
-    def _call(self, infer: grpc.UnaryUnaryMultiCallable, message: bytes, timeout_s: float | None) -> bytes:
-        try:
-            answer: bytes = infer(message, timeout=timeout_s or self._timeout_s)
-        except grpc.RpcError as error:
+    # -- the server and its repository ------------------------------------------------------------------
+
+    @abstractmethod
+    def statistics(self) -> ServerStatistics:
+        """What the server counted for this model so far. Raises EdgeError."""
+
+    @abstractmethod
+    def load_model(self, config: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+        """Load the endpoint's model through the repository API, its files sent along (`file:` parameters).
+
+        Args:
+            config: of the model, as `config.pbtxt` has it.
+            files: by path below the model's folder, e.g. `1/model.py`.
+
+        Raises:
+            EdgeError: the server does not allow it (it needs --model-control-mode=explicit), or the model fails.
+        """
+
+    @abstractmethod
+    def unload_model(self) -> None:
+        """The reverse. Raises EdgeError."""
+
+    @abstractmethod
+    def _model_ready(self) -> bool:
+        """Whether the server serves the model (in the version asked for). Raises NotReachable or EdgeError."""
+
+    @abstractmethod
+    def _server(self) -> dict[str, str]:
+        """Name and version as the server reports them. Raises NotReachable or EdgeError."""
+
+    @abstractmethod
+    def _versions(self) -> list[str]:
+        """Versions of the model that the server has ready. Raises NotReachable or EdgeError."""
+
+    @abstractmethod
+    def _index(self) -> list[dict[str, str]]:
+        """The server's repository: name, version, state and reason of each model. Raises NotReachable or EdgeError."""
+
+    def wait_ready(self, timeout_s: float) -> dict[str, str]:
+        """Wait until the edge serves its model; name and version as the server reports them.
+
+        An external server that answers, but has not the model, is not waited for.
+
+        Raises:
+            EdgeError: it does not serve the model in time, or cannot.
+        """
+        patience_s = min(timeout_s, EXTERNAL_PATIENCE_S) if self.connection.external else timeout_s
+        deadline = time.monotonic() + timeout_s
+        out_of_reach = time.monotonic() + patience_s
+        while True:
+            silent = ""
+            try:
+                if self._model_ready():
+                    return self._server()
+                if self.connection.external:
+                    self._require_in_the_making()
+            except NotReachable as error:
+                silent = f": {error}"
+            if time.monotonic() > (out_of_reach if silent else deadline):
+                what = (
+                    "cannot be reached"
+                    if silent and self.connection.external
+                    else (f"does not serve model {self._endpoint.model_name!r}")
+                )
+                waited_s = patience_s if silent else timeout_s
+                raise EdgeError(f"the edge at {self.connection.shown} {what} after {waited_s:g} s{silent}")
+            time.sleep(0.05)
+
+    def _require_in_the_making(self) -> None:
+        """Raise EdgeError, saying what the server has, unless the model is just being loaded."""
+        name, wanted = self._endpoint.model_name, self.connection.model_version
+        found = self._index()
+        own = [entry for entry in found if entry.get("name") == name]
+        if any(entry.get("state") == "LOADING" for entry in own):
+            return
+        ready = self._versions()  # the index has none that came through the repository API
+        where = f"the edge at {self.connection.shown}"
+        if wanted and ready:
             raise EdgeError(
-                f"a request to the edge at {self.url} failed: {error.code().name}: {_one_line(error.details())}"
-            ) from error
-        return answer
+                f"{where} has model {name!r} in version {', '.join(ready)}, not {wanted}; allowed: "
+                f"hardware.edge.model_version={ready[0]}, or null for the server's choice"
+            )
+        reasons = [entry["reason"] for entry in own if entry.get("reason")]
+        if reasons and reasons[0] != "unloaded":
+            raise EdgeError(f"{where} could not load model {name!r}: {one_line(reasons[0])}")
+        others = sorted({entry["name"] for entry in found if entry.get("state") == "READY"})
+        raise EdgeError(
+            f"{where} does not serve model {name!r}, but {', '.join(others) or 'none'}; lay it out there "
+            "(python -m harness.offloader.shipping FOLDER; a deployment: its folder triton/python), or send it with "
+            "hardware.edge.models=load to a server in --model-control-mode=explicit"
+        )
 
 
-def _channel(url: str) -> grpc.Channel:
-    return grpc.insecure_channel(
-        url,
-        options=[
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.enable_http_proxy", 0),
-            # Channels to one address would share a connection, and a new one would not be new.
-            ("grpc.use_local_subchannel_pool", 1),
-            # Its pings would break a silence on the uplink; what they size, the window for responses, is never full.
-            ("grpc.http2.bdp_probe", 0),
-        ],
-    )
+def connect(connection: Connection, endpoint: EdgeEndpoint, timeout_s: float) -> Communicator:
+    """The Communicator of the connection's protocol; nothing is sent yet. Raises ValueError for no such protocol."""
+    if connection.protocol == "grpc":
+        from harness.offloader.grpc_communicator import GrpcCommunicator
+
+        return GrpcCommunicator(connection, endpoint, timeout_s)
+    from harness.offloader.http_communicator import HttpBinaryCommunicator, HttpJsonCommunicator
+
+    if connection.protocol == "http_binary":
+        return HttpBinaryCommunicator(connection, endpoint, timeout_s)
+    if connection.protocol == "http_json":
+        return HttpJsonCommunicator(connection, endpoint, timeout_s)
+    raise ValueError(f"no protocol {connection.protocol!r}; allowed: grpc, http_binary, http_json")
 
 
-def _reply(answer: bytes) -> Reply:
-    result = InferResult(service_pb2.ModelInferResponse.FromString(answer))
-    output, times = result.as_numpy("OUTPUT"), result.as_numpy("TIMES")
-    return Reply(output, tuple(int(t) for t in times), time.monotonic_ns(), len(answer))
+def control_payload(arguments: Mapping[str, Any]) -> bytes:
+    """The payload of a control request."""
+    return json.dumps(arguments).encode()
 
 
-def _one_line(details: object) -> str:
+def one_line(details: object) -> str:
     """TensorFlow's own errors run over several lines."""
     return " ".join(str(details).split())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.dnn import inputs, zoo
 from harness.errors import DeviceError
+from harness.offloader import codec
 from harness.offloader.classification import Answer, answer
 from harness.offloader.communicator import Communicator, Reply
 from harness.offloader.device import Pace, observation
@@ -58,7 +59,8 @@ class DeployedRuntime:
         tensor = self._device(self._input)
         head_ns = pace.finish()
         payload = self._wire_format.serialize(tensor)
-        message = self._communicator.encode(payload, parameters, request["request_id"])
+        datatype = codec.datatype(self._manifest.key)
+        message = self._communicator.encode(payload, parameters, request["request_id"], datatype)
         handed_ns = pace.finish()
         anew = request["connection"] == "new"
         reply: Reply = (self._communicator.send_anew if anew else self._communicator.send)(message)
@@ -69,7 +71,7 @@ class DeployedRuntime:
         parameters = self._endpoint.parameters(key)
         started_ns = time.monotonic_ns()
         payload = self._wire_format.serialize(self._device(zoo.preprocess(self._spec, picture)))
-        reply = self._communicator.send(self._communicator.encode(payload, parameters, ""))
+        reply = self._communicator.send(self._communicator.encode(payload, parameters, "", codec.datatype(key)))
         shape = self._manifest.tensors["payload"].shape
         offline = self._edge(self._wire_format.deserialize(payload, shape))
         return answer(reply.output, offline, started_ns, reply.parsed_ns)

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from harness.offloader import codec
 from harness.offloader.classification import Answer, classify
-from harness.offloader.communicator import Communicator, Reply
+from harness.offloader.communicator import Communicator, Message, Reply
 from harness.offloader.endpoint import EdgeEndpoint
 from harness.offloader.observation import Observation
 from harness.profiling.tier import Tier
 from harness.profiling.timing import Times, time_round
 from harness.profiling.work import Work
 from harness.results.schema import Key
+from harness.transfer import pictures
 
 #: Sleep ends late by up to this much on a busy host, so the last part of a wait is spun.
 _SPIN_NS = 300_000
@@ -95,9 +96,27 @@ class DeviceRuntime:
             gap_ms=gap_ms,
         )
 
+    @property
+    def sized(self) -> bool:
+        """Whether the Communicator writes tensors in a size that depends on their content, whatever the format."""
+        return self._communicator.content_dependent
+
     def payload_bytes(self, keys: list[Key]) -> dict[str, int]:
-        """By candidate, the bytes of the payload that its default request sends."""
-        return {str(key): len(codec.resident_payload(self.tier, key)) for key in keys}
+        """By candidate, the bytes on the wire of the payload that its default request sends."""
+        return {
+            str(key): self._wire_bytes(key, codec.resident_payload(self.tier, key, real=self.sized)) for key in keys
+        }
+
+    def picture_bytes(self) -> dict[str, int]:
+        """Bytes on the wire of the default picture in each format that may carry it."""
+        keys = {name: Key("edge-only", None, "none", name) for name in pictures.names()}
+        return {
+            name: self._wire_bytes(key, codec.serialize(key, codec.source(self.tier, key)))
+            for name, key in keys.items()
+        }
+
+    def _wire_bytes(self, key: Key, payload: bytes) -> int:
+        return self._communicator.wire_bytes(payload, codec.datatype(key))
 
     def classify(self, key: Key, picture: NDArray[Any]) -> Answer:
         """A picture, uint8 [1, height, width, 3], through a candidate, over the link and offline."""
@@ -125,11 +144,11 @@ class DeviceRuntime:
                 array = np.asarray(device_tl(tensor))
                 shrunk_ns = pace.finish()
         payload = codec.serialize(key, array)
-        message = self._communicator.encode(payload, self._endpoint.parameters(key), request["request_id"])
+        parameters = self._endpoint.parameters(key)
+        message = self._communicator.encode(payload, parameters, request["request_id"], codec.datatype(key))
         handed_ns = pace.finish()
         if not send:
-            parameters = self._endpoint.parameters(key) | {"verb": "anchor"}
-            message = self._communicator.encode(b"\0", parameters, request["request_id"])
+            message = self._communicator.encode(b"\0", parameters | {"verb": "anchor"}, request["request_id"])
         reply = call_edge(self._communicator, request, message)
         marks = (started_ns, head_ns, shrunk_ns, handed_ns)
         return observation(request, marks, reply, reply.output)
@@ -137,16 +156,16 @@ class DeviceRuntime:
 
 def echo(communicator: Communicator, request: Mapping[str, Any], payload_bytes: int) -> Observation:
     """A planned request of so many bytes and without compute."""
-    payload = bytes(payload_bytes)
+    payload, datatype = communicator.echo_payload(payload_bytes)
     started_ns = time.monotonic_ns()
-    message = communicator.encode(payload, {"verb": "echo"}, request["request_id"])
+    message = communicator.encode(payload, {"verb": "echo"}, request["request_id"], datatype)
     handed_ns = time.monotonic_ns()
     reply = call_edge(communicator, request, message)
     marks = (started_ns, started_ns, started_ns, handed_ns)
     return observation(request, marks, reply, reply.output)
 
 
-def call_edge(communicator: Communicator, request: Mapping[str, Any], message: bytes) -> Reply:
+def call_edge(communicator: Communicator, request: Mapping[str, Any], message: Message) -> Reply:
     """Hand a planned request's message over, on the connection that the plan asks for."""
     if request["connection"] == "new":
         return communicator.send_anew(message)
@@ -178,13 +197,15 @@ def device_terms(work: Work, started_ns: int, marks: list[int]) -> dict[str, flo
 def _codec_call(tier: Tier, key: Key, communicator: Communicator) -> Callable[[], list[int]]:
     split = key.candidate == "split"
     device_tl = tier.device_tl(key.split or 0, key.transfer_layer) if split else None
-    x: Any = tier.tensor(codec.crossing(tier, key)) if split else codec.source(tier, key)
+    real = communicator.content_dependent
+    x: Any = tier.tensor(codec.crossing(tier, key, real=real)) if split else codec.source(tier, key)
 
     def run() -> list[int]:
         head_ns = time.monotonic_ns()
         array = np.asarray(x if device_tl is None else device_tl(x))
         shrunk_ns = time.monotonic_ns() if device_tl is not None else head_ns
-        communicator.encode(codec.serialize(key, array), {"verb": "infer", "candidate": str(key)}, "profile")
+        parameters = {"verb": "infer", "candidate": str(key)}
+        communicator.encode(codec.serialize(key, array), parameters, "profile", codec.datatype(key))
         return [head_ns, shrunk_ns, time.monotonic_ns()]
 
     return run

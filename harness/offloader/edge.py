@@ -48,7 +48,7 @@ class EdgeRuntime:
         ready_ns = time.monotonic_ns()
         if key.candidate == "split":
             edge_tl = tier.edge_tl(key.split or 0, key.transfer_layer)
-            x = x if edge_tl is None else edge_tl(x)
+            x = x if edge_tl is None else tier.settled(edge_tl(x))
         expanded_ns = time.monotonic_ns()
         scores = np.asarray(tier.tail(key.split or 0)(x))
         return scores, [called_ns, ready_ns, expanded_ns, time.monotonic_ns()]
@@ -73,10 +73,12 @@ class EdgeRuntime:
 
     def _load(self, arguments: dict[str, Any]) -> dict[str, Any]:
         spec = ModelSpec(**{**arguments["model"], "input_shape": tuple(arguments["model"]["input_shape"])})
-        if self._tier is None or self._tier.spec != spec:
+        processor = arguments.get("processor", "cpu")
+        if self._tier is None or (self._tier.spec, self._tier.placement.processor) != (spec, processor):
             self._resident.clear()
-            self._tier = Tier(spec, threads=arguments["threads"])
-        return {"layers": self._tier.last + 1}
+            self._tier = None
+            self._tier = Tier(spec, threads=arguments["threads"], processor=processor)
+        return {"layers": self._tier.last + 1, **self._tier.placement.describe()}
 
     def _prepare(self, arguments: dict[str, Any]) -> dict[str, Any]:
         for text in arguments["works"]:

@@ -9,10 +9,14 @@ from harness.results.schema import Key
 
 
 class EdgeEndpoint(Protocol):
-    """How requests of a candidate are addressed at one kind of edge."""
+    """How requests of a candidate are addressed at one kind of edge.
+
+    input_name takes a payload as UINT8, numbers_name one of float32 as FP32 (for JSON, which writes numbers).
+    """
 
     model_name: str
     input_name: str
+    numbers_name: str
 
     def parameters(self, key: Key) -> dict[str, str]:
         """Request parameters for an inference of this candidate."""
@@ -23,6 +27,7 @@ class MultiplexedEndpoint:
 
     model_name = "scission"
     input_name = "PAYLOAD"
+    numbers_name = "NUMBERS"
 
     def parameters(self, key: Key) -> dict[str, str]:
         return {"verb": "infer", "candidate": str(key)}
@@ -37,6 +42,7 @@ class PerCutEndpoint:
     """
 
     input_name = "PAYLOAD"
+    numbers_name = "NUMBERS"
 
     def __init__(self, model_name: str, key: Key) -> None:
         self.model_name = model_name

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.dnn import inputs, zoo
 from harness.offloader import codec
-from harness.offloader.communicator import Communicator
+from harness.offloader.communicator import Communicator, Message
 from harness.offloader.device import call_edge, echo, observation
 from harness.offloader.endpoint import EdgeEndpoint
 from harness.offloader.observation import Observation
@@ -65,10 +65,11 @@ class ReplayedDevice:
         reply = call_edge(self._edge(), request, message)
         return observation(request, (started_ns, marks[1], marks[2], marks[3]), reply, reply.output)
 
-    def _encoded(self, request: Mapping[str, Any], key: Key, *, real: bool) -> bytes:
+    def _encoded(self, request: Mapping[str, Any], key: Key, *, real: bool) -> Message:
         """The request's message, its tensor serialised anew each time, before the clock that the recording rules."""
         edge, parameters = self._edge(), self._endpoint.parameters(key)
-        message = edge.encode(codec.serialize(key, self._tensor(key)), parameters, request["request_id"])
+        payload = codec.serialize(key, self._tensor(key))
+        message = edge.encode(payload, parameters, request["request_id"], codec.datatype(key))
         return message if real else edge.encode(b"\0", parameters | {"verb": "anchor"}, request["request_id"])
 
     def _tensor(self, key: Key) -> NDArray[Any]:

@@ -40,9 +40,9 @@ class Agent(Protocol):
 
 
 class ServerTrace(Protocol):
-    """What the runner needs of the server's own clock readings."""
+    """What the runner needs of the server's own clock readings; None where they cannot be had."""
 
-    def times(self, request_id: str) -> ServerTimes: ...
+    def times(self, request_id: str) -> ServerTimes | None: ...
 
     def discard(self) -> None: ...
 

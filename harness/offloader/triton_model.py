@@ -29,7 +29,9 @@ class TritonPythonModel:
     def _answer(self, request: Any, called_ns: int) -> Any:
         try:
             parameters = json.loads(request.parameters())
-            payload = pb_utils.get_input_tensor_by_name(request, "PAYLOAD").as_numpy()
+            given = pb_utils.get_input_tensor_by_name(request, "PAYLOAD")
+            given = given or pb_utils.get_input_tensor_by_name(request, "NUMBERS")
+            payload = given.as_numpy().view(np.uint8)
             return pb_utils.InferenceResponse(self._outputs(parameters, payload, called_ns))
         except Exception as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}"))

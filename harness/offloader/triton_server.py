@@ -19,20 +19,9 @@ import time
 from pathlib import Path
 
 from harness.errors import CapabilityError, EdgeError
+from harness.offloader.endpoint import MultiplexedEndpoint
 from harness.offloader.observation import ServerTimes
-
-_CONFIG = """\
-name: "scission"
-backend: "python"
-max_batch_size: 0
-input [{ name: "PAYLOAD" data_type: TYPE_UINT8 dims: [ -1 ] }]
-output [
-  { name: "OUTPUT" data_type: TYPE_FP32 dims: [ -1, -1 ] },
-  { name: "TIMES" data_type: TYPE_INT64 dims: [ -1 ] },
-  { name: "REPLY" data_type: TYPE_UINT8 dims: [ -1 ] }
-]
-instance_group [{ kind: KIND_CPU count: 1 }]
-"""
+from harness.preprocessor.repository import pbtxt, python_config
 
 _MODEL = """\
 import sys
@@ -40,6 +29,10 @@ import sys
 sys.path.insert(0, {root!r})
 from harness.offloader.triton_model import TritonPythonModel  # noqa: E402, F401
 """
+
+
+#: Stamps of a request that is complete at the server, and of its answer handed over; by protocol.
+_MARKS = (("GRPC_WAITREAD_END", "GRPC_SEND_START"), ("HTTP_RECV_END", "HTTP_SEND_START"))
 
 
 def _wheel_folder() -> Path:
@@ -77,12 +70,11 @@ def lay_out(folder: Path, *, seen_as: Path, repository: Path | None = None) -> t
     if repository is not None:
         shutil.copytree(repository, folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
     else:
-        _lay_out_own(folder / "models" / "scission")
+        _lay_out_own(folder / "models" / MultiplexedEndpoint.model_name)
     command = [
         str(wheel / "tritonserver" / "bin" / "tritonserver"),
         f"--model-repository={seen_as / 'models'}",
         f"--backend-directory={seen_as / 'backends'}",
-        "--allow-http=false",
         "--allow-metrics=false",
         "--disable-auto-complete-config",
         "--log-verbose=0",
@@ -96,9 +88,15 @@ def lay_out(folder: Path, *, seen_as: Path, repository: Path | None = None) -> t
     return command, _environment(wheel)
 
 
+def addressed(command: list[str], host: str, port: int, protocol: str) -> list[str]:
+    """The command with where it is to listen: gRPC, or for `http_binary` and `http_json` HTTP, and nothing else."""
+    spoken, silent = ("grpc", "http") if protocol == "grpc" else ("http", "grpc")
+    return [*command, f"--allow-{silent}=false", f"--{spoken}-address={host}", f"--{spoken}-port={port}"]
+
+
 def _lay_out_own(model: Path) -> None:
     (model / "1").mkdir(parents=True)
-    (model / "config.pbtxt").write_text(_CONFIG)
+    (model / "config.pbtxt").write_text(pbtxt(python_config(MultiplexedEndpoint.model_name, replies=True)))
     (model / "1" / "model.py").write_text(_MODEL.format(root=str(Path(__file__).parents[2])))
 
 
@@ -110,6 +108,16 @@ def _environment(wheel: Path) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "LD_LIBRARY_PATH": os.pathsep.join([str(wheel.parent / "nvidia_pytriton.libs"), library]),
     }
+
+
+class NoTrace:
+    """Of a server whose files and whose clock are not ours."""
+
+    def times(self, request_id: str) -> None:
+        """Nothing is known."""
+
+    def discard(self) -> None:
+        """Nothing to forget."""
 
 
 class Trace:
@@ -149,5 +157,6 @@ class Trace:
             path.unlink()
             request_id = next((event["request_id"] for event in events if event.get("request_id")), "")
             stamps = {stamp["name"]: stamp["ns"] for event in events for stamp in event.get("timestamps", ())}
-            if request_id and "GRPC_SEND_START" in stamps:
-                self._read[request_id] = ServerTimes(stamps["GRPC_WAITREAD_END"], stamps["GRPC_SEND_START"])
+            for complete, answered in _MARKS:
+                if request_id and answered in stamps:
+                    self._read[request_id] = ServerTimes(stamps[complete], stamps[answered])

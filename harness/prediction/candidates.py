@@ -42,7 +42,7 @@ def _split(profile: TierProfile | ModelFeatures, cut: CutRecord, encoding: Encod
 
 
 def _payload_bytes(profile: TierProfile | ModelFeatures, cut: CutRecord, encoding: Encoding) -> int | None:
-    """What is really sent: by formula, or where it depends on the content as the profile's picture gave it."""
-    if not encoding.content_dependent:
-        return encoding.payload_bytes(cut.shape)
-    return profile.payload_bytes.get(str(encoding.key(cut.index))) if isinstance(profile, TierProfile) else None
+    """What is really sent: as the profile's picture gave it where that depends on the content (of the format, or of a
+    message that writes numbers); else by formula."""
+    known = profile.payload_bytes.get(str(encoding.key(cut.index))) if isinstance(profile, TierProfile) else None
+    return known if known is not None or encoding.content_dependent else encoding.payload_bytes(cut.shape)

@@ -35,7 +35,7 @@ def anchored_by_size(profiles: Profiles, calibration: Calibration) -> dict[str, 
     shapes = {cut.index: cut.shape for cut in profiles.device.cuts}
     times: dict[str, dict[int, float]] = {}
     for key, terms in _splits(calibration):
-        if own is None or key.wire_format != own.wire_format or key.split not in shapes:
+        if own is None or key.wire_format != own.wire_format or key.split not in shapes or _sized(profiles, key):
             continue
         size = Encoding.of(key).payload_bytes(shapes[key.split])
         for term in CODEC_TERMS:
@@ -62,7 +62,8 @@ def timed_alone(profiles: Profiles, calibration: Calibration) -> dict[str, dict[
         for term, profile in alone.items():
             ms = profile.codec_ms.get(text, {}).get(term)
             absent = term not in _FORMAT_TERMS and key.transfer_layer == "none"
-            if key.candidate == "split" and ms is not None and not absent and not _on_line(term, key, own):
+            on_line = _on_line(term, key, own) and not _sized(profiles, key)
+            if key.candidate == "split" and ms is not None and not absent and not on_line:
                 constant, slope = corrections[term]
                 found.setdefault(text, {})[term] = max(0.0, constant + slope * ms)
     return found
@@ -83,6 +84,11 @@ def _on_line(term: str, key: Key, own: Encoding) -> bool:
     if key.wire_format != own.wire_format or wire.get(own.wire_format).content_dependent:
         return False
     return term in _FORMAT_TERMS or (key.transfer_layer == own.transfer_layer and own.linear)
+
+
+def _sized(profiles: Profiles, key: Key) -> bool:
+    """Whether its size is known from the profile alone: then its costs are no line in what a formula gives."""
+    return str(key) in profiles.device.payload_bytes
 
 
 def _corrections(alone: Mapping[str, TierProfile], calibration: Calibration, own: Encoding) -> dict[str, Line]:

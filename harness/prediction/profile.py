@@ -70,8 +70,8 @@ class TierProfile:
     eager_scission_block_ms: the same blocks in eager mode, as published profiles were made; empty: not timed.
     call_ms: a call without any layer in it; every block's time holds one.
     codec_ms: by candidate key, what its transfer layer and wire format cost on this tier, by term.
-    payload_bytes: by candidate key, of the device and of formats whose size depends on the content: bytes that the
-        default request sends.
+    payload_bytes: by candidate key, of the device and where the size depends on the content (of a packed format; of
+        any, where the message writes numbers): bytes on the wire of the default request's payload.
     head_peak_bytes: one entry a cut: memory of the head, see `harness.dnn.features.head_peak_bytes`.
     block_features: one entry a block: what its layers are, by type.
     flags: blocks that contradict each other.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 #: The package that is shipped with a model, and what it is a copy of.
 SHIPPED, SOURCE = "scission_wire", "harness"
@@ -14,17 +15,6 @@ SHIPPED, SOURCE = "scission_wire", "harness"
 _DECODER = "harness.transfer.wire"
 _ROOT = Path(__file__).resolve().parents[2]
 
-_PYTHON_CONFIG = """\
-name: "{name}"
-backend: "python"
-max_batch_size: 0
-input [{{ name: "PAYLOAD" data_type: TYPE_UINT8 dims: [ -1 ] }}]
-output [
-  {{ name: "OUTPUT" data_type: TYPE_FP32 dims: [ -1, -1 ] }},
-  {{ name: "TIMES" data_type: TYPE_INT64 dims: [ -1 ] }}
-]
-instance_group [{{ kind: KIND_CPU count: 1 }}]
-"""
 _ONNX_CONFIG = """\
 name: "{name}"
 backend: "onnxruntime"
@@ -32,6 +22,39 @@ max_batch_size: 0
 input [{{ name: "PAYLOAD" data_type: TYPE_FP32 dims: [ -1, {dims} ] }}]
 output [{{ name: "OUTPUT" data_type: TYPE_FP32 dims: [ -1, {classes} ] }}]
 """
+
+
+def python_config(name: str, *, replies: bool = False) -> dict[str, Any]:
+    """A model's configuration for the python backend, as Triton's repository API takes it.
+
+    Args:
+        replies: whether the model also answers control requests.
+    """
+    outputs = [("OUTPUT", "TYPE_FP32", [-1, -1]), ("TIMES", "TYPE_INT64", [-1])]
+    outputs += [("REPLY", "TYPE_UINT8", [-1])] if replies else []
+    inputs = [("PAYLOAD", "TYPE_UINT8", [-1]), ("NUMBERS", "TYPE_FP32", [-1])]  # a request has one of them
+    return {
+        "name": name,
+        "backend": "python",
+        "max_batch_size": 0,
+        "input": [{"name": own, "data_type": kind, "dims": dims, "optional": True} for own, kind, dims in inputs],
+        "output": [{"name": own, "data_type": kind, "dims": dims} for own, kind, dims in outputs],
+        "instance_group": [{"kind": "KIND_CPU", "count": 1}],
+    }
+
+
+def pbtxt(config: Mapping[str, Any]) -> str:
+    """The same as the text of a `config.pbtxt`."""
+    return "".join(f"{key}: {_pbtxt(key, value)}\n" for key, value in config.items())
+
+
+def _pbtxt(key: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + " ".join(f"{name}: {_pbtxt(name, own)}" for name, own in value.items()) + " }"
+    if isinstance(value, list):
+        return "[ " + ", ".join(_pbtxt(key, own) for own in value) + " ]"
+    enumerated = key in ("data_type", "kind")
+    return str(value) if enumerated else json.dumps(value)
 
 
 def lay_out_python(repository: Path, name: str, *, edge: Path, wire_format: str, payload_shape: Sequence[int]) -> None:
@@ -45,7 +68,7 @@ def lay_out_python(repository: Path, name: str, *, edge: Path, wire_format: str,
     """
     version = repository / name / "1"
     version.mkdir(parents=True)
-    (repository / name / "config.pbtxt").write_text(_PYTHON_CONFIG.format(name=name))
+    (repository / name / "config.pbtxt").write_text(pbtxt(python_config(name)))
     shutil.copyfile(Path(__file__).with_name("triton_per_cut.py"), version / "model.py")
     shutil.copyfile(edge, version / "edge.keras")
     settings = {"wire_format": wire_format, "payload_shape": list(payload_shape)}
@@ -70,7 +93,14 @@ def shipped_modules() -> Iterator[tuple[Path, str]]:
 
     Nothing in them names the harness any more, so that a server may have another version of it, or none.
     """
-    pending, done = [_DECODER], set()
+    for module, file, source in modules_behind(_DECODER):
+        target = Path(SHIPPED, *module.split(".")[1:])
+        yield (target / "__init__.py" if file.name == "__init__.py" else target.with_suffix(".py")), _renamed(source)
+
+
+def modules_behind(root: str) -> Iterator[tuple[str, Path, str]]:
+    """A module of the harness and all that it imports of the harness, however indirectly: name, file and source."""
+    pending, done = [root], set()
     while pending:
         module = pending.pop()
         if module in done:
@@ -80,8 +110,7 @@ def shipped_modules() -> Iterator[tuple[Path, str]]:
         source = file.read_text(encoding="utf-8")
         pending += [parent for parent in (module.rpartition(".")[0],) if parent]
         pending += _imported(source)
-        target = Path(SHIPPED, *module.split(".")[1:])
-        yield (target / "__init__.py" if file.name == "__init__.py" else target.with_suffix(".py")), _renamed(source)
+        yield module, file, source
 
 
 def _file_of(module: str) -> Path:

@@ -5,7 +5,8 @@ needs NumPy, Keras and TensorFlow, and what the deployment's wire format needs (
 JPEG, zstandard for zstd). TensorFlow's threads: the environment variables TF_NUM_INTRAOP_THREADS and
 TF_NUM_INTEROP_THREADS.
 
-    PAYLOAD  UINT8 [bytes]       the tensor at the cut in the deployment's wire format
+    PAYLOAD  UINT8 [bytes]       the tensor at the cut in the deployment's wire format; or, where that is float32,
+    NUMBERS  FP32 [elements]     its numbers
     OUTPUT   FP32 [1, classes]   class scores
     TIMES    INT64 [4]           called, input ready, the same again, done (CLOCK_MONOTONIC, ns)
 """
@@ -52,7 +53,9 @@ class TritonPythonModel:
 
     def _answer(self, request: Any, called_ns: int) -> Any:
         try:
-            payload = pb_utils.get_input_tensor_by_name(request, "PAYLOAD").as_numpy()
+            given = pb_utils.get_input_tensor_by_name(request, "PAYLOAD")
+            given = given or pb_utils.get_input_tensor_by_name(request, "NUMBERS")
+            payload = given.as_numpy().view(np.uint8)
             array = self._wire_format.deserialize(payload.data, self._shape)
             x = self._tensor(np.asarray(array, dtype=np.float32))
             ready_ns = time.monotonic_ns()

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from harness.dnn import cuts as cut_finder
 from harness.dnn import features, inputs, slices, zoo
+from harness.errors import CapabilityError
+from harness.profiling.placement import Placement
 from harness.transfer import layers
 
 Array = NDArray[np.generic]
@@ -34,17 +36,21 @@ class Tier:
     Args:
         spec: which model, with which weights.
         threads: TensorFlow's threads inside an operation; between operations it is one.
+        processor: that computes, `cpu` or `gpu`.
+
+    Raises:
+        CapabilityError: there is no such processor, or TensorFlow runs with other threads since an earlier model.
     """
 
-    def __init__(self, spec: zoo.ModelSpec, *, threads: int = 1) -> None:
+    def __init__(self, spec: zoo.ModelSpec, *, threads: int = 1, processor: str = "cpu") -> None:
         import tensorflow as tf
 
         self._tf = tf
-        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
+        self.placement = Placement(processor)
+        _set_threads(tf, threads)
         self.spec = spec
-        self.model = zoo.build(spec)
+        with self.placement.scope():
+            self.model = zoo.build(spec)
         self.cuts = cut_finder.find_cuts(self.model)
         self.shapes = {cut.index: cut.shape for cut in self.cuts}
         self.last = len(self.model.layers) - 1
@@ -95,8 +101,12 @@ class Tier:
     # -- tensors ----------------------------------------------------------------------------------------
 
     def tensor(self, array: Array) -> Any:
-        """An array as a tensor of this tier."""
-        return self._tf.convert_to_tensor(array)
+        """An array as a tensor in the memory of this tier's processor."""
+        return self.placement.tensor(array)
+
+    def settled(self, tensor: Any) -> Any:
+        """The same tensor once it is computed: before a clock is read."""
+        return self.placement.settle(tensor)
 
     def random(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """A stand-in for an activation, [1, *shape]: positive, never denormal, the same each time."""
@@ -155,8 +165,19 @@ class Tier:
     def _eager(self, name: tuple[Any, ...], build: Callable[[], Any]) -> Call:
         if name not in self._calls:
             model = build()
-            self._calls[name] = lambda x: model(x, training=False)
+            self._calls[name] = self._placed(lambda x: model(x, training=False))
         return self._calls[name]
+
+    def _placed(self, call: Call) -> Call:
+        """Eager operations choose their processor when they are called."""
+        if self.placement.processor == "cpu" and not self.placement.named:
+            return call
+
+        def placed(x: Any) -> Any:
+            with self.placement.scope():
+                return call(x)
+
+        return placed
 
     def _kept(self, name: tuple[Any, ...], build: Callable[[], Any], shape: tuple[int, ...]) -> Call:
         if name in self._calls:
@@ -185,5 +206,21 @@ class Tier:
             autograph=False,
             input_signature=[self._tf.TensorSpec((1, *shape), self._tf.float32)],
         )
-        call: Call = function.get_concrete_function()
+        with self.placement.scope():
+            call: Call = function.get_concrete_function()
         return call
+
+
+def _set_threads(tf: Any, threads: int) -> None:
+    """Before the first operation of a process; an edge that outlives its cells keeps what the first one set."""
+    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        running = tf.config.threading.get_intra_op_parallelism_threads()
+        raise CapabilityError(
+            f"threads={threads}: TensorFlow runs with {running} in this process since its first model; start the "
+            "server anew (of an external Triton: unload the model and load it again), or ask for as many"
+        ) from None

@@ -19,13 +19,13 @@ from harness.spec.axes import WhatIf, expand_shorthands
 from harness.spec.constraints import Constraints, Rank
 from harness.spec.deployment import Deploy
 from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
+from harness.spec.hardware import Hardware
 from harness.spec.model import Model
 from harness.spec.reporting import Report, as_typed, expand_from
 from harness.spec.revealing import Leakage
 from harness.spec.sections import (
     Communicator,
     Gate,
-    Hardware,
     Link,
     Measure,
     Predictor,

@@ -6,129 +6,8 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from harness.spec.board import Board, ipv4_address
 from harness.spec.fields import Cuts, Names, Part, field, nearest, options
 from harness.spec.tolerances import TermTolerance, TermTolerances
-
-#: A `system` that is no recording: the tier of a recorded pair that runs on this host.
-THIS_HOST = "local"
-
-
-class Tier(Part):
-    """Where one tier computes."""
-
-    cpu: int = field("core that the tier is pinned to", ge=0, le=1023)
-    threads: int = field("TensorFlow threads", ge=1, le=256)
-
-
-class Device(Tier, Board):
-    """The IIoT device."""
-
-    slowdown: float = field("times slower than the host or the recording; above 1 the agent waits", ge=1, le=1000)
-    system: str | None = field(
-        "name of its recording, e.g. tx2_gpu; local: computed on this host; null: not recorded",
-        min_length=1,
-        default=None,
-    )
-
-
-class Edge(Tier):
-    """The edge server."""
-
-    endpoint: Literal["multiplexed", "per_cut"] = field(
-        "what the edge serves: every cut, from one model of ours; or one deployment, as mode=deploy lays it out"
-    )
-    deployment: str | None = field(
-        "folder of the mode=deploy run that per_cut runs; a relative one is meant from the project; null: none",
-        min_length=1,
-        default=None,
-    )
-    system: str | None = field(
-        "name of its recording, e.g. ampere; local: computed on this host; null: none", min_length=1, default=None
-    )
-    runtime: Literal["tf_eager", "triton"] | None = field("which recording of the edge; null: none", default=None)
-    address: str | None = field(
-        "IPv4 address of this host, at which the board of hardware=remote reaches the edge; null: none", default=None
-    )
-    port: int = field("TCP port of the edge there", ge=1, le=65_535, default=8001)
-
-    _ipv4 = field_validator("address")(ipv4_address)
-
-
-class Hardware(Part):
-    """The two tiers (`conf/hardware`)."""
-
-    name: str = field("name of the pair", min_length=1)
-    kind: Literal["local", "recorded", "remote"] = field(
-        "where the tiers live: on this host, in profiles recorded elsewhere, or the device on a board of its own"
-    )
-    profiles: str | None = field(
-        "folder of recorded profiles, or a file that profile.export wrote; a relative one is meant from the project; "
-        "null: none",
-        min_length=1,
-        default=None,
-    )
-    unrecorded: Literal["refuse", "leave_out"] = field(
-        "a cell that nobody recorded is refused; leave_out: it ends at once with a row that says so, for sweeps over "
-        "models and pairs of which some were recorded",
-        default="refuse",
-    )
-    device: Device
-    edge: Edge
-
-    @field_validator("edge")
-    @classmethod
-    def _own_core(cls, edge: Edge, info: ValidationInfo) -> Edge:
-        device = info.data.get("device")
-        if device is not None and device.cpu == edge.cpu and info.data.get("kind") != "remote":
-            raise ValueError(
-                f"both tiers would share core {edge.cpu} and slow each other down; give each a cpu of its own"
-            )
-        return edge
-
-    @field_validator("device")
-    @classmethod
-    def _named(cls, device: Device, info: ValidationInfo) -> Device:
-        if info.data.get("kind") == "recorded" and device.system is None:
-            raise ValueError("a recorded device needs hardware.device.system; allowed: the name of its recording")
-        return device
-
-    @field_validator("edge")
-    @classmethod
-    def _replayable(cls, edge: Edge, info: ValidationInfo) -> Edge:
-        device = info.data.get("device")
-        systems = (device.system if device is not None else None, edge.system)
-        if info.data.get("kind") == "recorded" and systems in ((THIS_HOST, THIS_HOST), (THIS_HOST, None)):
-            raise ValueError("no tier of this pair is recorded; allowed: a recording on one of them, or hardware=local")
-        return edge
-
-    @property
-    def replayed(self) -> dict[str, str]:
-        """By tier that waits for recorded times instead of computing, the name of its recording."""
-        if self.kind != "recorded":
-            return {}
-        systems = {"device": self.device.system, "edge": self.edge.system}
-        return {tier: name for tier, name in systems.items() if name is not None and name != THIS_HOST}
-
-    @property
-    def has_edge(self) -> bool:
-        """Whether there is anything to cut for: some of the paper's configurations are a device alone."""
-        return self.kind != "recorded" or self.edge.system is not None
-
-    @property
-    def one_clock(self) -> bool:
-        """Whether both tiers read the same clock: those of two hosts are never subtracted."""
-        return self.kind != "remote"
-
-    @property
-    def unavailable_terms(self) -> tuple[str, ...]:
-        """The terms that nobody can measure on this hardware."""
-        return () if self.one_clock else ("uplink", "downlink")
-
-    @property
-    def emulated(self) -> bool:
-        """Whether the device only imitates a slower board; every result says so."""
-        return self.device.slowdown > 1
 
 
 class Tcp(Part):
@@ -189,9 +68,10 @@ class Link(Part):
 
 
 class Communicator(Part):
-    """How a request crosses the link (`conf/communicator`)."""
+    """How a request crosses the link (`conf/communicator`): KServe v2 over gRPC, over HTTP with raw tensors, over HTTP
+    in JSON alone."""
 
-    name: Literal["grpc"] = field("protocol")
+    name: Literal["grpc", "http_binary", "http_json"] = field("protocol")
     timeout_s: float = field("longest wait for one response", "s", gt=0, le=3600)
 
 

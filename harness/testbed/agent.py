@@ -4,17 +4,19 @@
 
 Verbs (gRPC, JSON messages, service `scissionlite.Agent`):
 
-    load      build the model (with `recording`: wait in   {model, threads, slowdown, recording, edge_url, edge, ...}
+    load      build the model (with `recording`: wait in   {model, threads, slowdown, recording, connection, edge, ...}
               its place), connect to the edge
     prepare   compile pieces of work                       {works, execution}
     time      one timed round over pieces of work          {works, execution, seed, gap_ms}
     sizes     bytes of candidates' payloads                {keys}
     run       planned requests, one answer each (stream)   {requests}
     edge      hand a control verb on to the edge model     {verb, arguments}
-    deploy    load a deployment's half in place of a       {folder, threads, slowdown, edge_url, ...}
+    deploy    load a deployment's half in place of a       {folder, threads, slowdown, connection, ...}
               model, connect to the edge that serves it
     classify  pictures through a candidate, over the link  {candidate, shape, pictures}
               and offline
+    statistics  what the server counted so far             {}
+    unload    take back what `send` put into the server    {}
     probe     measure the path to a probe that listens     {address, port, plan, step_s}
     describe  versions and what is loaded                  {}
     stop      end the process                              {}
@@ -42,7 +44,10 @@ import grpc
 from harness.errors import DeviceError, HarnessError
 
 SERVICE = "scissionlite.Agent"
-UNARY = ("load", "prepare", "time", "sizes", "edge", "deploy", "classify", "probe", "describe", "stop")
+UNARY = (
+    "load", "prepare", "time", "sizes", "edge", "deploy", "classify", "statistics", "unload", "probe", "describe",
+    "stop",
+)  # fmt: skip
 
 
 class Agent:
@@ -51,41 +56,48 @@ class Agent:
     def __init__(self) -> None:
         self._runtime: Any = None
         self._communicator: Any = None
+        self._sent = False
         self._edge_layers: int | None = None
         self.stopped = threading.Event()
 
     def load(self, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.dnn.zoo import ModelSpec
-        from harness.offloader.communicator import Communicator
+        from harness.offloader.communicator import connect
+        from harness.offloader.connection import Connection
         from harness.offloader.endpoint import MultiplexedEndpoint
 
         model = arguments["model"]
         spec = ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()})
         endpoint = MultiplexedEndpoint()
-        if arguments["edge_url"] is not None:
-            self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
+        if arguments["connection"] is not None:
+            connection = Connection.of(arguments["connection"])
+            self._communicator = connect(connection, endpoint, arguments["request_timeout_s"])
         with futures.ThreadPoolExecutor(max_workers=1) as pool:  # the edge loads its model meanwhile
-            edge = pool.submit(self._load_edge, arguments["edge"], arguments["ready_timeout_s"])
+            edge = pool.submit(
+                self._load_edge, arguments["edge"], arguments["ready_timeout_s"], arguments.get("send", False)
+            )
             if arguments.get("recording") is not None:
                 described = self._load_recording(arguments["recording"], spec, endpoint)
             else:
                 described = self._load_model(spec, endpoint, arguments)
-            server = edge.result()
+            server, placed = edge.result()
             self._require_same_layers(described["last"] + 1)
-            return {**described, "server": server}
+            return {**described, "server": server, "edge": placed}
 
     def _load_model(self, spec: Any, endpoint: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.offloader.device import DeviceRuntime
         from harness.profiling.tier import Tier
 
-        tier = Tier(spec, threads=arguments["threads"])
+        tier = Tier(spec, threads=arguments["threads"], processor=arguments.get("processor", "cpu"))
         self._runtime = DeviceRuntime(tier, self._communicator, endpoint, arguments["slowdown"])
         return {
             "cuts": [asdict(cut) for cut in tier.cuts],
             "last": tier.last,
             "input_shape": list(spec.input_shape),
-            "pictures": self._picture_bytes(tier),
+            "pictures": self._runtime.picture_bytes(),
+            "sized": self._runtime.sized,
             "features": tier.graph_features(),
+            "placement": tier.placement.describe(),
         }
 
     def _load_recording(self, record: dict[str, Any], spec: Any, endpoint: Any) -> dict[str, Any]:
@@ -96,12 +108,33 @@ class Agent:
         self._runtime = ReplayedDevice(Plan(record), spec, self._communicator, endpoint)
         return {"last": record["last"], "input_shape": list(spec.input_shape)}
 
-    def _load_edge(self, arguments: dict[str, Any], ready_timeout_s: float) -> dict[str, str]:
+    def _load_edge(
+        self, arguments: dict[str, Any], ready_timeout_s: float, send: bool
+    ) -> tuple[dict[str, str], dict[str, Any]]:
+        """What the server says of itself, and its model of where it computes."""
         if self._communicator is None:
-            return {}
+            return {}, {}
+        if send:
+            from harness.offloader import shipping
+
+            self._send(shipping.config(), shipping.files())
         server: dict[str, str] = self._communicator.wait_ready(ready_timeout_s)
-        self._edge_layers = self._communicator.control("load", arguments).get("layers")
-        return server
+        loaded = self._communicator.control("load", arguments)
+        self._edge_layers = loaded.get("layers")
+        return server, loaded
+
+    def _send(self, config: dict[str, Any], files: dict[str, bytes]) -> None:
+        self._communicator.load_model(config, files)
+        self._sent = True
+
+    def unload(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        if self._sent:
+            self._communicator.unload_model()
+            self._sent = False
+        return {}
+
+    def statistics(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        return {} if self._communicator is None else asdict(self._communicator.statistics())
 
     def _require_same_layers(self, layers: int) -> None:
         """Another Keras may build another model: its cuts would be other places. A replayed edge has no layers."""
@@ -138,16 +171,23 @@ class Agent:
         return self._communicator.control(arguments["verb"], arguments["arguments"])
 
     def deploy(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        from harness.offloader.communicator import Communicator
+        from harness.offloader import shipping
+        from harness.offloader.communicator import connect
+        from harness.offloader.connection import Connection
         from harness.offloader.deployed import DeployedRuntime
         from harness.offloader.endpoint import PerCutEndpoint
         from harness.preprocessor import manifest
         from harness.preprocessor.halves import load_half
+        from harness.preprocessor.repository import python_config
 
         folder, threads = Path(arguments["folder"]), arguments["threads"]
         known = manifest.read(folder)
         endpoint = PerCutEndpoint(known.triton_model, known.key)
-        self._communicator = Communicator(arguments["edge_url"], endpoint, arguments["request_timeout_s"])
+        connection = Connection.of(arguments["connection"])
+        self._communicator = connect(connection, endpoint, arguments["request_timeout_s"])
+        if arguments.get("send"):
+            model = folder / arguments["send"] / known.triton_model
+            self._send(python_config(known.triton_model), shipping.repository_files(model))
         device = load_half(folder / manifest.DEVICE, known.tensors["input"].shape, threads=threads)
         edge = load_half(folder / manifest.EDGE, known.tensors["payload"].shape, threads=threads)
         self._runtime = DeployedRuntime(known, device, edge, self._communicator, arguments["slowdown"])
@@ -180,15 +220,6 @@ class Agent:
     def stop(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         self.stopped.set()
         return {}
-
-    def _picture_bytes(self, tier: Any) -> dict[str, int]:
-        """Bytes of the default picture in each wire format that may carry it."""
-        from harness.offloader import codec
-        from harness.results.schema import Key
-        from harness.transfer import pictures
-
-        keys = {name: Key("edge-only", None, "none", name) for name in pictures.names()}
-        return {name: len(codec.serialize(key, codec.source(tier, key))) for name, key in keys.items()}
 
 
 def _answering(verb: Callable[[dict[str, Any]], Any]) -> Callable[[bytes, grpc.ServicerContext], bytes]:

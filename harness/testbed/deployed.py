@@ -14,6 +14,7 @@ from harness.spec import Spec
 from harness.testbed.local import START_TIMEOUT_S, TRITON, LocalTestbed
 
 _DEPLOYMENT = Path("/tmp/deployment")
+_REPOSITORY = "repository"
 
 
 class DeployedTestbed(LocalTestbed):
@@ -32,17 +33,22 @@ class DeployedTestbed(LocalTestbed):
         target.mkdir()
         for name in (manifest.MANIFEST, manifest.DEVICE, manifest.EDGE):
             shutil.copyfile(self._deployment.folder / name, target / name)
+        sent = self.spec.hardware.edge.models == "load"
+        if sent:
+            shutil.copytree(self._deployment.repository, target / _REPOSITORY)
         spec = self.spec
         loaded: dict[str, Any] = self.agent.call(
             "deploy",
             folder=str(_DEPLOYMENT),
             threads=spec.hardware.device.threads,
             slowdown=spec.hardware.device.slowdown,
-            edge_url=self.edge_url,
+            connection=self.connection.record(),
+            send=_REPOSITORY if sent else None,
             request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
             ready_timeout_s=START_TIMEOUT_S,
         )
         self.server = loaded["server"]
+        self._unload_at_the_end()
         return loaded
 
     def _lay_out_edge(self) -> tuple[list[str], dict[str, str]]:

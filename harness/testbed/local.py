@@ -5,22 +5,27 @@ Everything lives in one `netem.Sandbox`, which dies with this process: no clean-
 
 from __future__ import annotations
 
-import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError
 from harness.offloader import triton_server
+from harness.offloader.connection import Connection
+from harness.offloader.runner import ServerTrace
 from harness.spec import CODE, PROJECT, Spec
-from harness.testbed import host, lock
+from harness.spec.hardware import Tier
+from harness.testbed import external, host, lock
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import Conditions
 from harness.testbed.link import link_spec
+from harness.testbed.surroundings import check_cpus, environment, last_line, pinned
 from netem import errors as netem_errors
 from netem.namespaces import Sandbox
 from netem.probe import LinkReport, check, probe
@@ -31,7 +36,8 @@ T = TypeVar("T")
 
 TRITON = Path("/tmp/triton")
 _SOCKET = Path("/tmp/agent.sock")
-_GRPC_PORT = 8001
+#: Of this harness's own Triton, by what the communicator speaks.
+_GRPC_PORT, _HTTP_PORT = 8001, 8000
 #: TensorFlow's import on a slow, cold disk; on the build machine it takes 10 s.
 START_TIMEOUT_S = 180.0
 
@@ -66,8 +72,10 @@ class LocalTestbed:
         self.plain = self._conditions.plain
         self._logs = logs
         self._stack = ExitStack()
+        self._external = external.connection(spec) if spec.hardware.edge.url is not None else None
         self.sandbox = Sandbox(keep=[PROJECT, CODE, *spec.own_files])
         self.server: dict[str, str] = {}
+        self.placements: dict[str, dict[str, Any]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> LocalTestbed:
@@ -85,7 +93,9 @@ class LocalTestbed:
 
     def _start(self) -> None:
         hardware = self.spec.hardware
-        _check_cpus(hardware.device.cpu, hardware.edge.cpu)
+        check_cpus(hardware.device.cpu, hardware.edge.cpu)
+        if self._external is not None:
+            external.require_reachable(self._external)
         self._stack.enter_context(lock.measuring())
         self.rootless = _translated(become_root_inside)
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -95,8 +105,11 @@ class LocalTestbed:
             # The device waits while its payload travels, so its core is the idle one.
             lambda: apply(self.sandbox, self.plain, relay_cpu=hardware.device.cpu, backend=backend)
         )
-        self.trace = triton_server.Trace(self.sandbox.path(TRITON))
-        if hardware.has_edge:
+        self.trace: ServerTrace = triton_server.NoTrace()
+        if self._external is not None:
+            self._start_forwarder(self._external)
+        elif hardware.has_edge:
+            self.trace = triton_server.Trace(self.sandbox.path(TRITON))
             self._start_edge()
         self._start_agent()
         self._asleep_because = self._stack.enter_context(host.awake())
@@ -119,19 +132,29 @@ class LocalTestbed:
             "load",
             model=self._as_seen_by_the_device(model),
             threads=spec.hardware.device.threads,
+            processor=spec.hardware.device.processor,
             slowdown=spec.hardware.device.slowdown,
             recording=replayed.get("device"),
-            edge_url=self.edge_url if spec.hardware.has_edge else None,
+            connection=self.connection.record() if spec.hardware.has_edge else None,
+            send=spec.hardware.edge.models == "load",
             edge={
                 "model": model,
                 "threads": spec.hardware.edge.threads,
+                "processor": spec.hardware.edge.processor,
                 **({"recording": replayed["edge"]} if "edge" in replayed else {}),
             },
             request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
             ready_timeout_s=START_TIMEOUT_S,
         )
         self.server = loaded["server"]
+        self.placements = {"device": loaded.get("placement", {}), "edge": loaded.get("edge", {})}
+        self._unload_at_the_end()
         return loaded
+
+    def _unload_at_the_end(self) -> None:
+        """Take back what the repository API was sent; a server that is gone by then has nothing to take back."""
+        if self.spec.hardware.edge.models == "load":
+            self._stack.callback(lambda: external.unload(self.agent))
 
     def _as_seen_by_the_device(self, model: dict[str, Any]) -> dict[str, Any]:
         """The model as the device is to load it."""
@@ -193,19 +216,40 @@ class LocalTestbed:
         _translated(lambda: self.sandbox.pid)
         if self.applied.relay is not None:
             _translated(self.applied.relay.check_alive)
-        for name, error in (("triton", EdgeError), ("agent", DeviceError)):
+        for name, error in (("triton", EdgeError), ("forwarder", EdgeError), ("agent", DeviceError)):
             process = self._processes.get(name)
             if process is not None and process.poll() is not None:
                 raise error(f"{name} ended with code {process.returncode}: {last_line(self._logs / f'{name}.log')}")
 
     @property
     def edge_url(self) -> str:
-        return f"{self.sandbox.address('edge')}:{_GRPC_PORT}"
+        """Where the device finds the edge: Triton, or what carries its bytes to an external one."""
+        return f"{self.sandbox.address('edge')}:{self._edge_port}"
+
+    @property
+    def connection(self) -> Connection:
+        """How the device reaches the edge."""
+        if self._external is not None:
+            return replace(self._external, address=self.edge_url)
+        return Connection(self.edge_url, self.spec.communicator.name)
+
+    @property
+    def _edge_port(self) -> int:
+        return _GRPC_PORT if self.spec.communicator.name == "grpc" else _HTTP_PORT
+
+    def _start_forwarder(self, to: Connection) -> None:
+        """The link ends in the edge's namespace; from there the bytes go on over this host's own network."""
+        address = (self.sandbox.address("edge"), self._edge_port)
+        listener = _translated(lambda: self.sandbox.call("edge", lambda: socket.create_server(address)))
+        log = self._stack.enter_context((self._logs / "forwarder.log").open("wb"))
+        forwarding = external.forwarding(listener, to, self.spec.hardware.edge.cpu, log)
+        self._processes["forwarder"] = self._stack.enter_context(forwarding)
 
     def _start_edge(self) -> None:
-        command, environment = self._lay_out_edge()
-        command += [f"--grpc-address={self.sandbox.address('edge')}", f"--grpc-port={_GRPC_PORT}"]
-        self._popen("edge", "triton", command, self.spec.hardware.edge.cpu, environment)
+        command, extra = self._lay_out_edge()
+        address = self.sandbox.address("edge")
+        command = triton_server.addressed(command, address, self._edge_port, self.spec.communicator.name)
+        self._popen("edge", "triton", command, self.spec.hardware.edge.cpu, extra)
 
     def _lay_out_edge(self) -> tuple[list[str], dict[str, str]]:
         """Triton's folder; its command without addresses, and its environment."""
@@ -219,52 +263,17 @@ class LocalTestbed:
         self.agent.wait_ready(START_TIMEOUT_S)
 
     def _popen(self, where: str, name: str, command: list[str], cpu: int, extra: dict[str, str]) -> None:
+        tier: Tier = self.spec.hardware.edge if where == "edge" else self.spec.hardware.device
         log: IO[bytes] = self._stack.enter_context((self._logs / f"{name}.log").open("wb"))
         self._processes[name] = self.sandbox.popen(
             "edge" if where == "edge" else "device",
             command,
             cpu=cpu,
-            env=environment(extra),
+            env=environment(extra, tier),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-
-
-def environment(extra: dict[str, str]) -> dict[str, str]:
-    """The environment of a tier: this process's, no GPU of the host taken by accident, quiet TensorFlow."""
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1", **extra}
-
-
-@contextmanager
-def pinned(cpu: int) -> Iterator[list[str]]:
-    """Keep every thread of this process, gRPC's too, on one core; a note where this host does not permit it."""
-    before = os.sched_getaffinity(0)
-    try:
-        _set_affinity({cpu})
-    except OSError as error:
-        yield [f"this process is not pinned to core {cpu}: {error.strerror}"]
-        return
-    try:
-        yield []
-    finally:
-        _set_affinity(before)
-
-
-def _set_affinity(cpus: set[int]) -> None:
-    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 (names are wanted, not paths)
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(int(thread), cpus)
-
-
-def _check_cpus(device_cpu: int, edge_cpu: int) -> None:
-    allowed = os.sched_getaffinity(0)
-    for tier, cpu in (("device", device_cpu), ("edge", edge_cpu)):
-        if cpu not in allowed:
-            raise CapabilityError(
-                f"hardware.{tier}.cpu: core {cpu} is not one of this process's; allowed: "
-                f"{', '.join(str(core) for core in sorted(allowed))}"
-            )
 
 
 def _translated(action: Callable[[], T]) -> T:
@@ -281,8 +290,3 @@ def netem_translated() -> Iterator[None]:
         raise CapabilityError(str(error)) from error
     except netem_errors.NetemError as error:
         raise LinkError(str(error)) from error
-
-
-def last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it printed nothing"

@@ -22,14 +22,16 @@ from typing import Any
 from harness.errors import CapabilityError, DeviceError, EdgeError, HarnessError, LinkError
 from harness.offloader import triton_server
 from harness.spec import CODE
+from harness.spec.hardware import Tier
 from harness.testbed import boards, host, lock, shipping, warden
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import changes
 from harness.testbed.lease import Renewal, Tenant
 from harness.testbed.link import base_link
-from harness.testbed.local import START_TIMEOUT_S, LocalTestbed, netem_translated, pinned
+from harness.testbed.local import START_TIMEOUT_S, LocalTestbed, netem_translated
 from harness.testbed.shaping import Nic
 from harness.testbed.ssh import Shell, last_line
+from harness.testbed.surroundings import pinned, visible
 from harness.transfer import layers
 from netem.link import LinkSpec
 from netem.namespaces import module_argv
@@ -38,8 +40,6 @@ from netem.probe import LinkReport, plan_of, report_of, timeouts_s
 _WARDEN = Path(warden.__file__).resolve()
 #: Renewals in a lease: a lost packet or two must not end a run.
 _RENEWALS = 4
-#: As for the tiers of a local testbed.
-_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
 
 
 class RemoteTestbed(LocalTestbed):
@@ -157,8 +157,8 @@ class RemoteTestbed(LocalTestbed):
         command, extra = triton_server.lay_out(triton, seen_as=triton)
         self.trace = triton_server.Trace(triton)
         edge = self.spec.hardware.edge
-        command += [f"--grpc-address={edge.address}", f"--grpc-port={edge.port}"]
-        options = _order(command, _QUIET | extra, cpu=edge.cpu, remove=[str(folder)])
+        command = triton_server.addressed(command, str(edge.address), edge.port, self.spec.communicator.name)
+        options = _order(command, _quiet(edge) | extra, cpu=edge.cpu, remove=[str(folder)])
         argv = [sys.executable, "-I", str(_WARDEN), options]
         self._tenant("triton", Tenant(argv, self._logs / "triton.log", _edge_failure))
 
@@ -168,7 +168,7 @@ class RemoteTestbed(LocalTestbed):
         remote = f"{folder}/agent.sock"
         options = _order(
             [self._host.executable, "-m", "harness.testbed.agent", "--socket", remote],
-            _QUIET | self._own_layer() | {"PYTHONPATH": self._code},
+            _quiet(board) | self._own_layer() | {"PYTHONPATH": self._code},
             cpu=board.cpu,
             lease_s=board.lease_s,
             folder=folder,
@@ -244,6 +244,11 @@ class RemoteTestbed(LocalTestbed):
                 "AllowStreamLocalForwarding yes"
             )
         return error
+
+
+def _quiet(tier: Tier) -> dict[str, str]:
+    """What is set for a tier, beside what its host sets: as for those of a local testbed."""
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1", **visible(tier)}
 
 
 def _order(

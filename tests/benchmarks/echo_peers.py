@@ -17,7 +17,8 @@ from concurrent import futures
 
 import grpc
 
-from harness.offloader.communicator import Communicator
+from harness.offloader.communicator import connect
+from harness.offloader.connection import Connection
 from harness.offloader.endpoint import MultiplexedEndpoint
 
 METHOD = "/bare.Echo/Echo"
@@ -47,7 +48,7 @@ def call(triton: str, bare: str) -> None:
 
 def communicator(address: str) -> Callable[[int], tuple[int, int]]:
     """Encoding, the call, the parsed answer: all that the Offloader does with a payload."""
-    connection = Communicator(address, MultiplexedEndpoint(), 60.0)
+    connection = connect(Connection(address), MultiplexedEndpoint(), 60.0)
 
     def round_trip(payload_bytes: int) -> tuple[int, int]:
         message = connection.encode(bytes(payload_bytes), {"verb": "echo"}, "")

@@ -43,6 +43,7 @@ def kept(cache: ProfileCache) -> Profiles:
         ("hardware.device.threads=2", "threads"),
         ("seed=3", "content"),
         ("model.weights=other.weights.h5", "content"),
+        ("communicator=http_binary", "communicator"),
     ],
 )
 def test_a_profile_is_refused_for_what_it_was_not_made_on(
@@ -110,6 +111,18 @@ def test_force_takes_an_exported_file_of_other_weights_and_says_so(tmp_path: Pat
     made, wanted = forced["file"]["differs"]["content"]
     assert "random3" in made
     assert "random0" in wanted
+
+
+def test_a_profile_of_this_host_is_refused_for_an_external_edge(tmp_path: Path) -> None:
+    kept(ProfileCache(spec(tmp_path)))
+    url = "hardware.edge.url=edge.example:8001"
+    with pytest.raises(SpecError, match=r"external edge at edge\.example:8001") as caught:
+        app.check(spec(tmp_path, url))
+    assert "was made on host " in str(caught.value)
+    cell = tmp_path / "cell"
+    assert app.run_cell(spec(tmp_path, url, "profile.force=true"), cell) == 0
+    forced = json.loads((cell / "summary.json").read_text())["forced_profiles"]
+    assert list(forced["edge"]["differs"]) == ["host"]
 
 
 @pytest.mark.parametrize("change", ["model=resnet50", "transfer_layer=avgpool"])

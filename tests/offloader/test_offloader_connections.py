@@ -11,7 +11,8 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from harness.errors import EdgeError
-from harness.offloader.communicator import Communicator
+from harness.offloader.communicator import connect
+from harness.offloader.connection import Connection
 from harness.offloader.endpoint import MultiplexedEndpoint
 
 
@@ -47,7 +48,7 @@ def peers() -> Iterator[tuple[Peers, str]]:
 
 def test_requests_share_the_open_connection_and_a_new_one_is_nobody_elses(peers: tuple[Peers, str]) -> None:
     edge, url = peers
-    communicator = Communicator(url, MultiplexedEndpoint(), 10.0)
+    communicator = connect(Connection(url), MultiplexedEndpoint(), 10.0)
     message = communicator.encode(bytes(1000), {"verb": "echo"}, "r")
     for send in (communicator.send, communicator.send_anew, communicator.send, communicator.send_anew):
         reply = send(message)
@@ -61,7 +62,7 @@ def test_requests_share_the_open_connection_and_a_new_one_is_nobody_elses(peers:
 
 def test_two_communicators_do_not_share_a_connection(peers: tuple[Peers, str]) -> None:
     edge, url = peers
-    both = [Communicator(url, MultiplexedEndpoint(), 10.0) for _ in range(2)]
+    both = [connect(Connection(url), MultiplexedEndpoint(), 10.0) for _ in range(2)]
     for communicator in both:
         communicator.send(communicator.encode(b"x", {"verb": "echo"}, "r"))
     assert len(set(edge.seen)) == 2
@@ -70,7 +71,7 @@ def test_two_communicators_do_not_share_a_connection(peers: tuple[Peers, str]) -
 
 
 def test_no_edge_is_one_line_either_way() -> None:
-    communicator = Communicator("127.0.0.1:1", MultiplexedEndpoint(), 2.0)
+    communicator = connect(Connection("127.0.0.1:1"), MultiplexedEndpoint(), 2.0)
     message = communicator.encode(b"x", {"verb": "echo"}, "r")
     for send in (communicator.send, communicator.send_anew):
         with pytest.raises(EdgeError, match=r"a request to the edge at 127\.0\.0\.1:1 failed") as caught:

@@ -101,7 +101,7 @@ class Link:
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
 
-    def encode(self, payload: bytes, parameters: dict[str, str], request_id: str) -> bytes:
+    def encode(self, payload: bytes, parameters: dict[str, str], request_id: str, datatype: str = "UINT8") -> bytes:
         self.payloads.append(payload)
         return payload
 

@@ -15,7 +15,7 @@ import pytest
 from harness.errors import CapabilityError, EdgeError
 from harness.offloader import triton_server
 from harness.offloader.observation import ServerTimes
-from harness.offloader.triton_server import Trace, lay_out
+from harness.offloader.triton_server import Trace, addressed, lay_out
 
 #: What tritonserver 2.51 wrote for one echo of 2,000 bytes.
 STAMPS = {
@@ -101,7 +101,6 @@ def test_the_folder_has_what_triton_needs(tmp_path: Path) -> None:
     command, environment = lay_out(folder, seen_as=Path("/seen"))
     assert "--model-repository=/seen/models" in command
     assert "--backend-directory=/seen/backends" in command
-    assert "--allow-http=false" in command
     assert "--allow-metrics=false" in command
     assert os.access(command[0], os.X_OK)
     assert os.access(folder / "backends" / "python" / "triton_python_backend_stub", os.X_OK)
@@ -109,6 +108,12 @@ def test_the_folder_has_what_triton_needs(tmp_path: Path) -> None:
     config = (folder / "models" / "scission" / "config.pbtxt").read_text()
     for name in ('name: "scission"', '"PAYLOAD"', '"OUTPUT"', '"TIMES"', '"REPLY"'):
         assert name in config
+    assert addressed(command, "1.2.3.4", 5, "grpc")[-3:] == [
+        "--allow-http=false", "--grpc-address=1.2.3.4", "--grpc-port=5",
+    ]  # fmt: skip
+    assert addressed(command, "1.2.3.4", 5, "http_json")[-3:] == [
+        "--allow-grpc=false", "--http-address=1.2.3.4", "--http-port=5",
+    ]  # fmt: skip
     compile((folder / "models" / "scission" / "1" / "model.py").read_text(), "model.py", "exec")
     assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
     assert all(Path(part).is_dir() for part in environment["LD_LIBRARY_PATH"].split(os.pathsep))

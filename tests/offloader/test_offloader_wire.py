@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
 from harness.errors import EdgeError
-from harness.offloader.communicator import Communicator
+from harness.offloader.communicator import Communicator, connect
+from harness.offloader.connection import Connection
 from harness.offloader.endpoint import MultiplexedEndpoint
 from harness.results.schema import Key
 
@@ -21,7 +22,7 @@ CLOSED = "127.0.0.1:1"  # tcpmux: nobody listens there
 
 @pytest.fixture(scope="module")
 def communicator() -> Communicator:
-    return Communicator(CLOSED, MultiplexedEndpoint(), 5.0)
+    return connect(Connection(CLOSED), MultiplexedEndpoint(), 5.0)
 
 
 @given(
@@ -73,7 +74,7 @@ def test_an_error_of_several_lines_becomes_one() -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    own = Communicator(f"127.0.0.1:{port}", MultiplexedEndpoint(), 5.0)
+    own = connect(Connection(f"127.0.0.1:{port}"), MultiplexedEndpoint(), 5.0)
     with pytest.raises(EdgeError) as caught:
         own.send(own.encode(b"x", {"verb": "echo"}, "r"))
     assert str(caught.value).endswith("INTERNAL: InvalidArgumentError: shapes [[{{node tail}}]] differ")

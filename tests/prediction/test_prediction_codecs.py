@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.prediction.candidates import enumerate_rows
-from harness.prediction.codecs import timed_alone
+from harness.prediction.codecs import anchored_by_size, timed_alone
 from harness.prediction.fitting import fit
 from harness.prediction.predictors import Evidence
 from harness.prediction.predictors import fit as fit_predictor
@@ -130,3 +130,17 @@ def test_what_cannot_stand_at_a_cut_says_which_part_of_it_cannot() -> None:
     assert "max pooling needs" in rows[encodings[0]].infeasible_because
     assert "JPEG tiles need" in rows[encodings[1]].infeasible_because
     assert rows[encodings[2]].payload_bytes == 40 + 5
+
+
+def test_where_a_message_writes_numbers_size_and_cost_are_the_profiles_own() -> None:
+    """As JSON a float32 payload has no size by formula: the profile's counts, and its own time of each cut."""
+    own = Encoding("avgpool")
+    _, made = world_with(own)
+    sizes = {text: 1000 + number for number, text in enumerate(made.device.codec_ms) if text.startswith("split/")}
+    sized = replace(made, device=replace(made.device, payload_bytes=sizes))
+    rows = enumerate_rows(sized.device, encodings=[*RANKED, own], min_split=0)
+    assert {row.payload_bytes for row in rows if str(row.key) in sizes} == set(sizes.values())
+    assert anchored_by_size(sized, sized.calibration) == {}
+    known = timed_alone(sized, sized.calibration)
+    assert known.keys() == sizes.keys()
+    assert all("serialize" in terms for terms in known.values())

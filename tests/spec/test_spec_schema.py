@@ -169,7 +169,7 @@ def test_a_missing_key_is_refused(path: str) -> None:
         ("measure.splits", "al", ["spread, all, scission", "did you mean 'all'?"]),
         ("measure.transfer_layers", ["maxpol"], ["did you mean 'maxpool'?"]),
         ("hardware.device.slowdown", 0.5, ["hardware.device.slowdown=0.5", "at least 1"]),
-        ("hardware.device", 3, ["cpu, threads, slowdown"]),
+        ("hardware.device", 3, ["cpu, threads, processor, gpu, slowdown"]),
         ("gate.max_mape", math.inf, ["not a finite number"]),
         ("gate.max_mape", 0.0, ["gate.max_mape=0.0", "out of range", "above 0"]),
         ("gate.max_bias", -0.01, ["gate.max_bias=-0.01", "out of range", "above 0"]),

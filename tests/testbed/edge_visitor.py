@@ -9,7 +9,8 @@ import json
 import sys
 
 from harness.errors import EdgeError
-from harness.offloader.communicator import Communicator
+from harness.offloader.communicator import connect
+from harness.offloader.connection import Connection
 from harness.offloader.endpoint import MultiplexedEndpoint
 
 REQUESTS = {
@@ -29,7 +30,7 @@ REQUESTS = {
 
 
 def main(url: str) -> None:
-    communicator = Communicator(url, MultiplexedEndpoint(), 60.0)
+    communicator = connect(Connection(url), MultiplexedEndpoint(), 60.0)
     results = {}
     for name, (payload, parameters) in REQUESTS.items():
         try:
