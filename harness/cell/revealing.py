@@ -34,7 +34,7 @@ def run(spec: Spec, folder: Path, advance: Advance) -> LeakageRecord:
         "decoders": spec.leakage.decoders,
         "decoder_steps": spec.leakage.decoder_steps,
         "shown": spec.leakage.shown,
-        "tiles": str(folder / TILES),
+        "tiles": str((folder / TILES).absolute()),  # the worker has a folder of its own
     }
     made = workers.run("harness.preprocessor.leakage", request, log=folder / "logs" / "leakage.log", advance=advance)
     content = zoo.content_key(model)

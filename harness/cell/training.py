@@ -48,7 +48,7 @@ def run(spec: Spec, folder: Path) -> None:
     order = order_of(spec)
     if order.data.name == "elpv":
         print("dataset=elpv is licensed CC BY-NC-SA 4.0: not for commercial use", flush=True)
-    request = {"folder": str(folder), "order": request_from(order)}
+    request = {"folder": str(folder.absolute()), "order": request_from(order)}
     write_json(folder / ENVIRONMENT, host.describe())
     with Steps() as steps:
         made = workers.run("harness.preprocessor.trainer", request, log=folder / "logs" / "trainer.log", advance=steps)
