@@ -39,7 +39,9 @@ def world_with(own: Encoding) -> tuple[World, Profiles]:
         return {str(key): {term: in_loop_ms(key, term) for term in terms} for key in keys}
 
     device = replace(made.device, codec_ms=made.device.codec_ms | timed(DEVICE))
-    device = replace(device, payload_bytes={str(key): 1_000 + (key.split or 0) for key in keys})
+    # As a profile has them: of formats whose size depends on the content alone.
+    packed = [key for key in keys if Encoding.of(key).content_dependent]
+    device = replace(device, payload_bytes={str(key): 1_000 + (key.split or 0) for key in packed})
     edge = replace(made.edge, codec_ms=made.edge.codec_ms | timed(EDGE))
     anchors = {text: terms for text, terms in made.calibration.anchors.items() if not text.startswith("split")}
     for key in anchor_keys(device, count=4, encoding=own, avoid=()):
