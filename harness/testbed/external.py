@@ -20,7 +20,7 @@ from harness.errors import EdgeError, HarnessError, SpecError
 from harness.offloader.connection import Connection, Tls
 from harness.offloader.tls import ssl_context
 from harness.results.addresses import split_address
-from harness.spec import PROJECT, Spec
+from harness.spec import CODE, PROJECT, Spec
 from harness.testbed.client import AgentClient
 
 _TIMEOUT_S = 10.0
@@ -125,7 +125,7 @@ def forwarding(listener: socket.socket, to: Connection, cpu: int, log: IO[bytes]
     with listener:
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.testbed.forwarder", *arguments],
-            cwd=PROJECT,
+            cwd=CODE,
             stdin=subprocess.PIPE,  # its lifeline: it ends with this process, killed or not
             stdout=log,
             stderr=subprocess.STDOUT,
