@@ -89,8 +89,10 @@ def _on_line(term: str, key: Key, own: Encoding) -> bool:
 def _sized(profiles: Profiles, key: Key) -> bool:
     """Whether its payload is not of the size that a formula gives: then its costs are no line in that size."""
     counted = profiles.device.payload_bytes.get(str(key))
+    if counted is None:
+        return False
     shape = next((cut.shape for cut in profiles.device.cuts if cut.index == key.split), None)
-    return counted is not None and shape is not None and counted != Encoding.of(key).payload_bytes(shape)
+    return shape is not None and counted != Encoding.of(key).payload_bytes(shape)
 
 
 def _corrections(alone: Mapping[str, TierProfile], calibration: Calibration, own: Encoding) -> dict[str, Line]:
