@@ -69,7 +69,7 @@ def test_a_run_after_a_killed_one_ends_and_leaves_nothing_behind(cell: Finished)
 
 def test_a_cell_has_its_files_and_no_others(cell: Finished) -> None:
     records = ("spec.yaml", "env.json", "samples.jsonl", "anchors.jsonl", "summary.json", "status.json")
-    tables = ("splits.csv", "errors.csv", "lookup.json")
+    tables = ("splits.csv", "errors.csv", "lookup.json", "summary.md", "link.txt")
     shown = ("report.html", "cuts.svg", "cuts.png", "errors.svg", "errors.png", "logs", ".hydra")
     assert {path.name for path in cell.folder.iterdir()} == {*records, *tables, *shown}
     kinds = {"device", "edge", "calibration", "features"}  # and no journal: these profiles are whole
