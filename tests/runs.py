@@ -128,11 +128,19 @@ class Blow:
     after_s: since the run began.
     at_s: on the clock of `time.monotonic`.
     last_line: the last that the run had said until then.
+    samples: measured until then.
     """
 
     after_s: float
     at_s: float
     last_line: str
+    samples: int
+
+
+def samples_of(folder: Path) -> int:
+    """Requests that a run has on record."""
+    path = folder / "samples.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 class _Sight:
@@ -161,7 +169,7 @@ class _Sight:
         except ProcessLookupError:
             return None
         now_s = time.monotonic()
-        return Blow(now_s - self.started_s, now_s, said[-1] if said else "")
+        return Blow(now_s - self.started_s, now_s, said[-1] if said else "", samples_of(self._folder))
 
     def end(self) -> None:
         if self.run.poll() is None:

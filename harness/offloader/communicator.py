@@ -27,6 +27,10 @@ from harness.offloader.endpoint import EdgeEndpoint
 FP32, UINT8 = "FP32", "UINT8"
 #: How long somebody else's server may be silent before it counts as out of reach.
 EXTERNAL_PATIENCE_S = 10.0
+#: What a question about the server may take.
+ASKING_S = 2.0
+#: Loading imports TensorFlow, on a cold disk for a minute.
+LOADING_S = 300.0
 
 
 class Message(Protocol):

@@ -17,6 +17,8 @@ from tritonclient.grpc import InferInput, InferResult, service_pb2, service_pb2_
 
 from harness.errors import EdgeError
 from harness.offloader.communicator import (
+    ASKING_S,
+    LOADING_S,
     UINT8,
     Communicator,
     NotReachable,
@@ -29,9 +31,6 @@ from harness.offloader.connection import Connection
 from harness.offloader.endpoint import EdgeEndpoint
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
-_SHORT_S = 2.0
-#: Loading imports TensorFlow, on a cold disk for a minute.
-_LOAD_S = 300.0
 
 T = TypeVar("T")
 
@@ -90,7 +89,7 @@ class GrpcCommunicator(Communicator):
         request.parameters["config"].string_param = json.dumps(config)
         for path, content in files.items():
             request.parameters[f"file:{path}"].bytes_param = content
-        self._asked(lambda: self._stub.RepositoryModelLoad(request, timeout=_LOAD_S))
+        self._asked(lambda: self._stub.RepositoryModelLoad(request, timeout=LOADING_S))
 
     def unload_model(self) -> None:
         request = service_pb2.RepositoryModelUnloadRequest(model_name=self._endpoint.model_name)
@@ -98,23 +97,23 @@ class GrpcCommunicator(Communicator):
 
     def _model_ready(self) -> bool:
         request = service_pb2.ModelReadyRequest(name=self._endpoint.model_name, version=self.connection.model_version)
-        return bool(self._asked(lambda: self._stub.ModelReady(request, timeout=_SHORT_S), waiting=True).ready)
+        return bool(self._asked(lambda: self._stub.ModelReady(request, timeout=ASKING_S), waiting=True).ready)
 
     def _server(self) -> dict[str, str]:
         request = service_pb2.ServerMetadataRequest()
-        metadata = self._asked(lambda: self._stub.ServerMetadata(request, timeout=_SHORT_S), waiting=True)
+        metadata = self._asked(lambda: self._stub.ServerMetadata(request, timeout=ASKING_S), waiting=True)
         return {"name": metadata.name, "version": metadata.version}
 
     def _versions(self) -> list[str]:
         request = service_pb2.ModelMetadataRequest(name=self._endpoint.model_name)
         try:
-            return list(self._stub.ModelMetadata(request, timeout=_SHORT_S).versions)
+            return list(self._stub.ModelMetadata(request, timeout=ASKING_S).versions)
         except grpc.RpcError:
             return []
 
     def _index(self) -> list[dict[str, str]]:
         request = service_pb2.RepositoryIndexRequest()
-        found = self._asked(lambda: self._stub.RepositoryIndex(request, timeout=_SHORT_S), waiting=True)
+        found = self._asked(lambda: self._stub.RepositoryIndex(request, timeout=ASKING_S), waiting=True)
         return [
             {"name": own.name, "version": own.version, "state": own.state, "reason": own.reason} for own in found.models
         ]

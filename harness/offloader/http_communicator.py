@@ -29,7 +29,9 @@ from tritonclient.http import InferenceServerClient, InferInput, InferResult
 
 from harness.errors import EdgeError
 from harness.offloader.communicator import (
+    ASKING_S,
     FP32,
+    LOADING_S,
     UINT8,
     Communicator,
     NotReachable,
@@ -44,8 +46,6 @@ from harness.offloader.tls import ssl_context
 from harness.results.addresses import split_address
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
-_SHORT_S = 2.0
-_LOAD_S = 300.0
 #: What a broken or silent connection raises.
 _BROKEN = (OSError, http.client.HTTPException)
 
@@ -119,14 +119,14 @@ class HttpBinaryCommunicator(Communicator):
         parameters = {"config": json.dumps(config)}
         parameters |= {f"file:{path}": base64.b64encode(content).decode() for path, content in files.items()}
         body = json.dumps({"parameters": parameters}).encode()
-        self._asked("POST", f"/v2/repository/models/{self._endpoint.model_name}/load", body, timeout_s=_LOAD_S)
+        self._asked("POST", f"/v2/repository/models/{self._endpoint.model_name}/load", body, timeout_s=LOADING_S)
 
     def unload_model(self) -> None:
         self._asked("POST", f"/v2/repository/models/{self._endpoint.model_name}/unload", b"{}")
 
     def _model_ready(self) -> bool:
         try:
-            return self._request(self._open, "GET", f"{self._model()}/ready", timeout_s=_SHORT_S).status == 200
+            return self._request(self._open, "GET", f"{self._model()}/ready", timeout_s=ASKING_S).status == 200
         except _BROKEN as error:
             raise NotReachable(_reason(error)) from error
 
@@ -136,7 +136,7 @@ class HttpBinaryCommunicator(Communicator):
 
     def _versions(self) -> list[str]:
         try:
-            answer = self._request(self._open, "GET", f"/v2/models/{self._endpoint.model_name}", timeout_s=_SHORT_S)
+            answer = self._request(self._open, "GET", f"/v2/models/{self._endpoint.model_name}", timeout_s=ASKING_S)
         except _BROKEN as error:
             raise NotReachable(_reason(error)) from error
         return list(json.loads(answer.body)["versions"]) if answer.status == 200 else []
@@ -169,7 +169,7 @@ class HttpBinaryCommunicator(Communicator):
         return answer
 
     def _asked(
-        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = _SHORT_S, waiting: bool = False
+        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = ASKING_S, waiting: bool = False
     ) -> _Answer:
         """The answer to something that is no inference. With `waiting` a server out of reach is NotReachable."""
         try:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.runs import Aftermath, Host
+from tests.runs import Aftermath, Host, samples_of
 
 #: What stands in the command of each part, and in the error of a run that lost it.
 PARTS = {
@@ -72,6 +72,8 @@ def kill(host: Host, folder: Path, part: str, usual_s: float, seed: int) -> Outc
             wrong.append(f"it went on for {took_s:.0f} s")
     elif run.returncode not in (0, 3, 4):  # struck when everything was measured, or not at all
         wrong.append(f"exit code {run.returncode}: {host.output()[1].strip()[-300:]}")
+    elif blow and (later := samples_of(folder) - blow.samples) > 1:  # one may have been on its way into the file
+        wrong.append(f"it measured {later} requests without that part, and says nothing")
     return Outcome(
         part,
         blow.after_s if blow else None,
