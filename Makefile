@@ -50,7 +50,7 @@ $(STAMP): requirements.lock
 	@$(or $(PYTHON),false) $(IS_3_11) 2>/dev/null || { echo "error: Python 3.11 is needed;" \
 	"$(if $(PYTHON),PYTHON=$(PYTHON) is not,neither python3.11 nor python3 is): install it, or make PYTHON=PATH" >&2; exit 1; }
 	@rm -f .venv/.installed-*
-	@echo "installing the locked packages into .venv (about a minute)"
+	@echo "installing the locked packages into .venv (some minutes)"
 	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; \
 	then $(PYTHON) -m venv --clear .venv && $(BIN)/python -m pip $(INSTALL); \
 	else $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python $(INSTALL); fi

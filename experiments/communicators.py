@@ -3,7 +3,7 @@
     python experiments/communicators.py [--folder FOLDER] [--hardware local,iiot] [--minutes N] [--anew] [--table]
 
 DenseNet169 at 57 Mbit/s and 28 ms, cut after layer 51: 401,408 bytes of float32 without a transfer layer, 100,352
-through `maxpool`. One cell for each communicator and pair of tiers, some five minutes each (JSON ten: it profiles what
+through `maxpool`. One cell for each communicator and pair of tiers (JSON takes the longest: it profiles what
 writing each cut's tensor as numbers takes). What a cell came to is put on record in
 `experiments/records/communicators.jsonl`; a cell that is there is not run again, but with `--anew`. The table goes to
 the console and to `experiments/records/communicators.md`. `--minutes` starts none later than that, `--table` runs none.
