@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shlex
 import subprocess
 from pathlib import Path
@@ -46,6 +47,13 @@ def test_a_guide_shows_its_files_as_they_are_and_links_to_what_is_there(guide: P
         ast.parse(block)
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
     assert [link for link in links if ":" not in link and not (guide.parent / link).exists()] == []
+
+
+def test_the_architecture_page_has_a_sentence_for_every_module_as_it_is() -> None:
+    writer = runpy.run_path(str(PROJECT / "docs" / "architecture.py"))
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert text == writer["page"](text), "python docs/architecture.py writes it anew"
+    assert re.findall(r"^- `[^`]+`: *$", text, flags=re.MULTILINE) == []
 
 
 def test_every_guide_is_named_by_the_readme() -> None:
