@@ -1,6 +1,6 @@
 """Does the forecast hold where it was not made? Profiled at 57 Mbit/s and 28 ms, foretold and measured elsewhere.
 
-    python experiments/extrapolation.py [--folder FOLDER] [--model MODEL] [--minutes N] [--table]
+    python experiments/extrapolation.py [--folder FOLDER] [--model MODEL] [--hardware NAME] [--minutes N] [--table]
 
 Profiles both tiers once at 57/28, writes the forecasts of five links down (`mode=predict`), then measures each of
 them with that profile. What a link came to is put on record in `experiments/records/extrapolation.jsonl` (once it is
@@ -28,13 +28,14 @@ CUTS = 20
 MAX_MAPE, MAX_P95, MAX_BIAS = 0.04, 0.06, 0.04
 
 
-def cell(mode: str, model: str, link: tuple[int, int], folder: Path) -> Cell:
+def cell(mode: str, model: str, hardware: str, link: tuple[int, int], folder: Path) -> Cell:
     """One call of run.py with the profiles of this experiment alone."""
     return Cell(
         f"{mode}-{link[0]}-{link[1]}",
         (
             f"mode={mode}",
             f"model={model}",
+            f"hardware={hardware}",
             f"bandwidth={link[0]}",
             f"latency={link[1]}",
             f"measure.spread={CUTS}",
@@ -43,7 +44,7 @@ def cell(mode: str, model: str, link: tuple[int, int], folder: Path) -> Cell:
     )
 
 
-def row(link: tuple[int, int], folder: Path) -> dict[str, Any]:
+def row(model: str, hardware: str, link: tuple[int, int], folder: Path) -> dict[str, Any]:
     """Forecast as it was written down against what was measured later."""
     foretold = {each.key: each.predicted_ms for each in read_splits(folder / f"predict-{link[0]}-{link[1]}")}
     rows = [each for each in read_splits(folder / f"validate-{link[0]}-{link[1]}") if each.measured_ms]
@@ -54,7 +55,8 @@ def row(link: tuple[int, int], folder: Path) -> dict[str, Any]:
     ]
     record = summary(folder / f"validate-{link[0]}-{link[1]}")
     found = {
-        "model": folder.name,
+        "model": model,
+        "hardware": hardware,
         "link": link,
         "n": len(errors),
         "mape": mape(errors),
@@ -72,14 +74,14 @@ def row(link: tuple[int, int], folder: Path) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown; errors in per cent."""
     return markdown(
-        ("model", "Mbit/s", "RTT ms", "n", "forecast MAPE %", "p95 %", "bias %", "as foretold", "drift %", "floor %",
-         "MAPE % with fresh anchors", "verdict"),
+        ("model", "hardware", "Mbit/s", "RTT ms", "n", "forecast MAPE %", "p95 %", "bias %", "as foretold", "drift %",
+         "floor %", "MAPE % with fresh anchors", "verdict"),
         (
             (
-                each["model"], f"{each['link'][0]}", f"{each['link'][1]}", str(each["n"]), percent(each["mape"]),
-                percent(each["p95"]), percent(each["bias"], signed=True), "yes" if each["same"] else "no",
-                percent(each["drift"], signed=True), percent(each["noise_floor"]), percent(each["calibrated_mape"]),
-                each["verdict"],
+                each["model"], each["hardware"], f"{each['link'][0]}", f"{each['link'][1]}", str(each["n"]),
+                percent(each["mape"]), percent(each["p95"]), percent(each["bias"], signed=True),
+                "yes" if each["same"] else "no", percent(each["drift"], signed=True), percent(each["noise_floor"]),
+                percent(each["calibrated_mape"]), each["verdict"],
             )
             for each in rows
         ),
@@ -91,14 +93,16 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "extrapolation")
     parser.add_argument("--model", default="densenet169")
+    parser.add_argument("--hardware", default="iiot")
     parser.add_argument("--minutes", type=float, default=None, help="start no cell later than this")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
-    folder = options.folder.resolve() / options.model
-    validations = [cell("validate", options.model, link, folder) for link in LINKS]
+    given = (options.model, options.hardware)
+    folder = options.folder.resolve() / "-".join(given)
+    validations = [cell("validate", *given, link, folder) for link in LINKS]
     if not options.table:
-        first = [cell("profile", options.model, PROFILED, folder)]
-        first += [cell("predict", options.model, link, folder) for link in LINKS]
+        first = [cell("profile", *given, PROFILED, folder)]
+        first += [cell("predict", *given, link, folder) for link in LINKS]
         for each in first:
             if not finished(folder / each.name) and run(each, folder / each.name) != 0:
                 return 1
@@ -107,8 +111,8 @@ def main(arguments: list[str]) -> int:
     ledger = Ledger.of("extrapolation")
     for link, each in zip(LINKS, validations, strict=True):
         if not options.table and finished(folder / each.name):
-            ledger.add(_name(options.model, link), row(link, folder), folder / each.name)
-    rows = list(ledger.found(_name(options.model, link) for link in LINKS).values())
+            ledger.add(_name(*given, link), row(*given, link, folder), folder / each.name)
+    rows = list(ledger.found(_name(*given, link) for link in LINKS).values())
     print(table(rows))
     everything = list(ledger.all().values())
     title = f"# The forecast where it was not made\n\nMeasured on {'; '.join(ledger.hosts())}.\n\n"
@@ -116,8 +120,8 @@ def main(arguments: list[str]) -> int:
     return 1 if any(each["verdict"] == "missed" for each in rows) or len(rows) < len(LINKS) else 0
 
 
-def _name(model: str, link: tuple[int, int]) -> str:
-    return f"{model}-{link[0]}-{link[1]}"
+def _name(model: str, hardware: str, link: tuple[int, int]) -> str:
+    return f"{model}-{hardware}-{link[0]}-{link[1]}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,9 @@ RECORDS = (
     "tl_model.keras",
 )
 
+#: How an argument begins that can choose a sweep by the config alone.
+_CHOOSING = ("experiment", "hydra.mode", "hydra=", "+", "~", "-")
+
 Runner = Callable[[Spec, Path], str | None]
 
 
@@ -90,6 +93,7 @@ def complain(error: BaseException) -> int:
 def guard(main: Callable[[], Any]) -> int:
     """Run Hydra's `main`; what Hydra raises becomes one line and the exit code that DESIGN gives it."""
     INTERRUPTS.watch()  # a polite kill cleans up as Ctrl-C does
+    _compose_once(sys.argv[1:])
     try:
         if any(argument.startswith("-") for argument in sys.argv[1:]):
             from harness.spec.composition import check_flags  # late, as below: a single run does without it
@@ -114,6 +118,18 @@ def guard(main: Callable[[], Any]) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _compose_once(arguments: Sequence[str]) -> None:
+    """Keep Hydra from composing everything only to see whether the config itself asks for a sweep (`hydra.mode`).
+
+    That is a third of the start-up, and in `conf/` experiments alone do it: where no argument can bring one, Hydra is
+    told what it would find, nothing.
+    """
+    if all(each in ("-m", "--multirun") or not each.startswith(_CHOOSING) for each in arguments):
+        from hydra._internal.hydra import Hydra
+
+        Hydra.get_mode = lambda *_, **__: None
 
 
 def run_job(config: DictConfig) -> int:

@@ -81,8 +81,9 @@ def test_finished_cells_are_kept_and_none_starts_after_its_time(tmp_path: Path) 
 def test_a_forecast_is_told_before_it_is_measured_and_from_its_own_profiles() -> None:
     folder = PROJECT / "outputs" / "somewhere"
     for mode in ("predict", "validate"):
-        cell = extrapolation.cell(mode, "resnet50", (10, 50), folder)
+        cell = extrapolation.cell(mode, "resnet50", "local", (10, 50), folder)
         assert cell.override("profile.dir") == str(folder / "profiles")
+        assert cell.override("hardware") == "local"
         assert (cell.override("bandwidth"), cell.override("latency")) == ("10", "50")
 
 
