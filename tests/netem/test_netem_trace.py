@@ -135,6 +135,17 @@ def test_a_replayed_trace_is_felt_and_its_lateness_known(sandbox: Sandbox) -> No
     assert min(replay.lateness_ms) >= 0
 
 
+def test_whatever_ends_a_replay_is_raised_where_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError("the namespace is gone")
+
+    monkeypatch.setattr("netem.shaper.change", gone)
+    base = LinkSpec(50, 50, 2, 2)
+    replay = TraceReplay(Sandbox(), None, Trace((Step(0, 10),), 1), base=base)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError, match="gone"), replay:
+        replay._thread.join(10)
+
+
 @pytest.mark.link
 def test_a_trace_loops_until_it_is_left(sandbox: Sandbox) -> None:
     applied = apply(sandbox, LinkSpec(50, 50, 2, 2))
