@@ -70,7 +70,7 @@ def apply(
 
     Raises:
         LinkSpecError: the peer is not reached through that interface.
-        CapabilityError: this kernel cannot, or this process may not.
+        CapabilityError: this kernel cannot make the link, or this process may not.
         ShapingError: somebody else's qdiscs stand there, another process shapes it, or the kernel did not take, or
             did not keep, what was asked for.
     """
@@ -83,15 +83,22 @@ def change(applied: AppliedNic, link: LinkSpec) -> AppliedNic:
     """Make the link another one in place.
 
     Raises:
-        LinkSpecError: MTU or TCP policy cannot be changed in place.
-        CapabilityError: a delay or loss that this kernel cannot make.
+        LinkSpecError: MTU, TCP policy, or a limit that act_police holds cannot be changed in place.
+        CapabilityError: jitter, loss or the like that this kernel cannot make.
         ShapingError: the kernel did not take, or did not keep, it.
     """
     nic = applied.nic
     if nic is None or (nic.link.mtu, nic.link.tcp) != (link.mtu, link.tcp):
         raise LinkSpecError("mtu and tcp cannot be changed in place: restore the interface, then apply the new link")
+    asked = (link.rate_down_mbps, link.burst_bytes)
+    if applied.ingress == "police" and asked != (nic.link.rate_down_mbps, nic.link.burst_bytes):
+        raise LinkSpecError(
+            "where there is no ifb, the rate and the burst of what comes in cannot be changed in place: restore the "
+            "interface, then apply the new link"
+        )
     if applied.backend == "rate-only" and not (link.impairments_up.none and link.impairments_down.none):
         raise CapabilityError("the backend rate-only makes no jitter, loss or the like: this kernel has no sch_netem")
+    nic_survey.require_impairments(link, applied.backend, applied.ingress)
     ways = ways_of(replace(nic, link=link), applied.backend, applied.ingress, applied.path_rtt_ms or 0.0)
     with interfaces.netlink(f"change {nic.interface}") as ip:
         nic_tree.reshape(ip, interfaces.index_of(nic.interface), ways, applied.backend, applied.ingress)
@@ -169,6 +176,7 @@ def _put_on(ip: IPRoute, index: int, before: AppliedNic, wanted: Ingress | None,
     if nic is None:
         raise ShapingError("nothing was asked for")
     ingress, notes = _ingress(ip, index, nic, wanted)
+    nic_survey.require_impairments(nic.link, before.backend, ingress)
     ways = ways_of(nic, before.backend, ingress, before.path_rtt_ms or 0.0)
     # One segment at most: htb must see the frames that the link carries, not what offload glues together.
     ip.link("set", index=index, gso_max_segs=1)

@@ -16,7 +16,7 @@ from netem.interfaces import Backend
 from netem.link import LinkSpec
 from netem.nic_foreign import Piece
 from netem.nic_link import NicLink
-from netem.nic_tree import OWN_ROOT
+from netem.nic_tree import OWN_ROOT, Ingress
 
 _PINGS = 11
 _PING_TIMEOUT_S = 2.0
@@ -77,6 +77,15 @@ def left_out(link: LinkSpec, backend: Backend, allowed: bool) -> list[str]:
             "(modprobe sch_netem), or accept a link without with --allow-no-delay"
         )
     return [f"the backend rate-only leaves out {' and '.join(asked)}"]
+
+
+def require_impairments(link: LinkSpec, backend: Backend, ingress: Ingress) -> None:
+    """Raise CapabilityError where what comes in would have to be impaired, and there is no ifb to do it."""
+    if backend == "netem" and ingress != "ifb" and not link.impairments_down.none:
+        raise CapabilityError(
+            "this kernel has no ifb, without which what comes in gets no jitter, loss or the like: load it (modprobe "
+            "ifb), or ask for them on the way out alone with --impair=up"
+        )
 
 
 def path_rtt_ms(peer: str) -> float | None:

@@ -19,6 +19,7 @@ _START_TIMEOUT_S, _ANSWER_TIMEOUT_S = 60.0, 10.0
 _IN_OUR_WORDS = {
     "--replace": "hardware.device.replace_qdisc=true",
     "--allow-no-delay": "link.backend=rate-only",
+    "--impair=up": "link.impair=up",
 }
 #: Root's Python there needs no packages: everything that shapes comes with us.
 _RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from netem.__main__ import main; sys.exit(main(sys.argv[1:]))"
