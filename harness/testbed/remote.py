@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -151,7 +152,8 @@ class RemoteTestbed(LocalTestbed):
     # -- what belongs to a run --------------------------------------------------------------------------
 
     def _start_edge(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="scissionlite-"))  # 0700; its warden removes it
+        folder = Path(tempfile.mkdtemp(prefix="scissionlite-"))  # 0700; its warden removes it, once there is one
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self._socket = folder / "agent.sock"
         triton = folder / "triton"
         command, extra = triton_server.lay_out(triton, seen_as=triton)
