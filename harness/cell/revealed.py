@@ -27,6 +27,7 @@ def fingerprint(spec: Spec, content: str) -> dict[str, Any]:
         "pictures": [_PICTURES, spec.leakage.pictures],
         "transfer_layers": transfer_layers(spec),
         "leakage_version": leakage.LEAKAGE_VERSION,
+        **encodings.own_code(spec),
     }
 
 

@@ -91,6 +91,7 @@ class _Training:
         frozen = tl_model.layers[: cut.index + 1] if order.recipe.frozen_head else []
         teacher = Teacher(model, len(self._data.train)) if order.recipe.distillation else None
         of = {"original": content, "key": str(order.key), "seed": order.seed, "recalibration": order.recalibration}
+        of |= order.layer_code
         epochs, _ = self._fit("tl_model", of, tl_model, order.recipe, order.seed, frozen, teacher)
         self._judge("tl_retrained", tl_model, epochs)
         self._keep(tl_model)
