@@ -72,7 +72,7 @@ class EdgeRuntime:
     # -- control verbs ----------------------------------------------------------------------------------
 
     def _load(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        spec = ModelSpec(**{**arguments["model"], "input_shape": tuple(arguments["model"]["input_shape"])})
+        spec = ModelSpec.of(arguments["model"])
         processor = arguments.get("processor", "cpu")
         if self._tier is None or (self._tier.spec, self._tier.placement.processor) != (spec, processor):
             self._resident.clear()

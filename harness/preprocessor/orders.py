@@ -67,9 +67,9 @@ def require_classes(model: zoo.ModelSpec, data: DataSet) -> zoo.ModelSpec:
 
 def order_from(request: Mapping[str, Any]) -> Order:
     """The order that a request describes, see `request_from`."""
-    model, data = request["model"], request["data"]
+    data = request["data"]
     return Order(
-        zoo.ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()}),
+        zoo.ModelSpec.of(request["model"]),
         datasets.Order(**{**data, "size": tuple(data["size"])}),
         Key.parse(request["key"]),
         Recipe(**request["recipe"]),
