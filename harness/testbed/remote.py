@@ -31,8 +31,8 @@ from harness.testbed.lease import Renewal, Tenant
 from harness.testbed.link import base_link
 from harness.testbed.local import START_TIMEOUT_S, LocalTestbed, netem_translated
 from harness.testbed.shaping import Nic
-from harness.testbed.ssh import Shell, last_line
-from harness.testbed.surroundings import pinned, visible
+from harness.testbed.ssh import Shell
+from harness.testbed.surroundings import last_line, pinned, require_core, visible
 from harness.transfer import layers
 from netem.link import LinkSpec
 from netem.namespaces import module_argv
@@ -228,15 +228,8 @@ class RemoteTestbed(LocalTestbed):
         return {} if source is None else {layers.VARIABLE: shipping.ship_source(self._shell, self._host, source)}
 
     def _require_cores(self) -> None:
-        here = tuple(sorted(os.sched_getaffinity(0)))
-        for tier, core, allowed, whose in (
-            ("device", self.spec.hardware.device.cpu, self._host.cpus, self._shell.host),
-            ("edge", self.spec.hardware.edge.cpu, here, "this process's"),
-        ):
-            if core not in allowed:
-                raise CapabilityError(
-                    f"hardware.{tier}.cpu: core {core} is not one of {whose}; allowed: {', '.join(map(str, allowed))}"
-                )
+        require_core("device", self.spec.hardware.device.cpu, self._host.cpus, self._shell.host)
+        require_core("edge", self.spec.hardware.edge.cpu, os.sched_getaffinity(0))
 
     def _agent_failure(self, code: int, complaint: bytes) -> HarnessError:
         error = self._shell.failure("the agent", code, complaint)

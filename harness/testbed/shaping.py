@@ -10,7 +10,8 @@ from harness.errors import CapabilityError, DeviceError, HarnessError, LinkError
 from harness.spec import Spec
 from harness.testbed.lease import Tenant
 from harness.testbed.shipping import Host
-from harness.testbed.ssh import Shell, last_line
+from harness.testbed.ssh import Shell
+from harness.testbed.surroundings import last_line
 from netem.link import LinkSpec
 
 #: Probing the kernel, eleven echoes (each may take two seconds to be missed), and everything that is put on.

@@ -18,7 +18,8 @@ import pytest
 from harness.errors import DeviceError
 from harness.spec.board import Board
 from harness.testbed import shipping
-from harness.testbed.ssh import Shell, last_line
+from harness.testbed.ssh import Shell
+from harness.testbed.surroundings import last_line
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh here")
 
