@@ -37,6 +37,7 @@ class EdgeRuntime:
 
     @property
     def tier(self) -> Tier:
+        """What was loaded. Raises RuntimeError before anything was."""
         if self._tier is None:
             raise RuntimeError("no model is loaded; send the verb `load` first")
         return self._tier

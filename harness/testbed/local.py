@@ -287,6 +287,7 @@ def _translated(action: Callable[[], T]) -> T:
 
 @contextmanager
 def netem_translated() -> Iterator[None]:
+    """Errors of `netem` raised inside leave it as CapabilityError and LinkError."""
     try:
         yield
     except netem_errors.CapabilityError as error:

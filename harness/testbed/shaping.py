@@ -34,6 +34,7 @@ class ShapedNic:
 
     @property
     def backend(self) -> str:
+        """`netem`, or `rate-only` where the board's kernel cannot delay."""
         return str(self.record["backend"])
 
     @property
@@ -43,6 +44,7 @@ class ShapedNic:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        """Where it is not all that was asked for, and why."""
         return tuple(self.record["notes"])
 
     @property
@@ -55,6 +57,7 @@ class ShapedNic:
 
     @property
     def sysctls(self) -> dict[str, str]:
+        """Of TCP, by name."""
         return dict(self.record["sysctls"])
 
     def as_dict(self) -> dict[str, Any]:
