@@ -96,8 +96,10 @@ class RemoteTestbed(LocalTestbed):
         command = module_argv("netem.probe_peer", "serve", json.dumps({"address": address, "timeout_s": step_s}))
         server = subprocess.Popen(command, stdout=subprocess.PIPE, cwd="/")
         try:
-            port = int((server.stdout.readline() if server.stdout else b"") or 0)
-            result = self.agent.call("probe", timeout_s, address=address, port=port, plan=plan, step_s=step_s)
+            port = server.stdout.readline() if server.stdout else b""
+            if not port:
+                raise LinkError(f"the probe cannot listen at hardware.edge.address={address} any more: is it still up?")
+            result = self.agent.call("probe", timeout_s, address=address, port=int(port), plan=plan, step_s=step_s)
         except DeviceError as error:
             self.check_alive()
             raise LinkError(
