@@ -47,14 +47,20 @@ def left_out(spec: LinkSpec, allowed: bool) -> tuple[str, ...]:
     Raises:
         CapabilityError: something, and that is not ``allowed``.
     """
-    asked = []
-    if spec.rtt_ms:
-        asked.append(f"{spec.rtt_ms:g} ms of delay")
-    if not (spec.impairments_up.none and spec.impairments_down.none):
-        asked.append("jitter, loss, reordering, duplicates or corruption")
+    asked = beyond_the_rate(spec)
     if not asked:
         return ()
     text = f"the backend rate-only leaves out {' and '.join(asked)}"
     if not allowed:
         raise CapabilityError(f"{text}: allowed are netem and relay; or accept it with --allow-no-delay")
     return (text,)
+
+
+def beyond_the_rate(spec: LinkSpec) -> list[str]:
+    """What a link asks for beside its rates, in words; nothing where that is all."""
+    asked = []
+    if spec.rtt_ms:
+        asked.append(f"{spec.rtt_ms:g} ms of delay")
+    if not (spec.impairments_up.none and spec.impairments_down.none):
+        asked.append("jitter, loss, reordering, duplicates or corruption")
+    return asked

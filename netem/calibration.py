@@ -26,6 +26,9 @@ _FAST_MBPS = 1000.0
 
 _ICMP_ECHO_REQUEST = 8
 _ICMP_ECHO_REPLY = 0
+_ICMP_IDENTIFIER = 0
+"""Of these echoes: whoever else pings the same host meanwhile takes another one."""
+
 _PING_TIMEOUT_S = 2.0
 
 
@@ -80,17 +83,17 @@ def ping_ms(sock: socket.socket, sequence: int) -> float:
     Raises:
         ShapingError: it did not come back before the socket's time-out.
     """
-    header = struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, 0, 0, sequence)
+    header = struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, 0, _ICMP_IDENTIFIER, sequence)
     total = sum(struct.unpack("!4H", header))
     checksum = ~(total + (total >> 16)) & 0xFFFF
     start = time.perf_counter()
-    sock.send(struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, checksum, 0, sequence))
+    sock.send(struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, checksum, _ICMP_IDENTIFIER, sequence))
     try:
         while True:
             packet = sock.recv(2048)
             elapsed_ms = (time.perf_counter() - start) * 1e3
             icmp = packet[4 * (packet[0] & 0x0F) :]
-            if icmp[0] == _ICMP_ECHO_REPLY and struct.unpack_from("!H", icmp, 6)[0] == sequence:
+            if icmp[0] == _ICMP_ECHO_REPLY and struct.unpack_from("!HH", icmp, 4) == (_ICMP_IDENTIFIER, sequence):
                 return elapsed_ms
     except TimeoutError as error:
         raise ShapingError(

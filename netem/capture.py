@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from time import monotonic_ns, time_ns
 from types import TracebackType
 
+from netem import linux
 from netem.errors import ProbeError
+from netem.link import ETHERNET_HEADER_BYTES
 from netem.namespaces import Place, Sandbox
 
-_ETH_P_ALL = 3
-_ETHERNET_BYTES = 14
 _IPV4 = 0x0800
-_SOL_PACKET = 263
-_PACKET_STATISTICS = 6
 _PACKET_OUTGOING = 4
-_SO_TIMESTAMPNS = 35
-_SO_RCVBUFFORCE = 33
 _BUFFER_BYTES = 1 << 26
 """Holds some ten thousand full segments, with the kernel's bookkeeping, until somebody looks."""
 
@@ -86,24 +82,24 @@ class Capture:
                 segment = _parsed(frame, at_ns, address[2] == _PACKET_OUTGOING)
                 if segment is not None:
                     found.append(segment)
-        _, lost = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        _, lost = struct.unpack("II", self._socket.getsockopt(linux.SOL_PACKET, linux.PACKET_STATISTICS, 8))
         if lost:
             raise ProbeError(f"{lost} frames of {self._interface} found no room: ask for the segments more often")
         return found
 
     def _open(self) -> socket.socket:
-        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(linux.ETH_P_ALL))
         opened.setblocking(False)
         with suppress(PermissionError):  # rootless: the host's limit holds
-            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        opened.bind((self._interface, _ETH_P_ALL))
+            opened.setsockopt(socket.SOL_SOCKET, linux.SO_RCVBUFFORCE, _BUFFER_BYTES)
+        opened.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
+        opened.bind((self._interface, linux.ETH_P_ALL))
         return opened
 
 
 def _parsed(frame: bytes, at_ns: int, outgoing: bool) -> Segment | None:
     """None for what is no TCP segment with data (Ethernet II, IPv4: RFC 894, 791, 9293)."""
-    ip = _ETHERNET_BYTES
+    ip = ETHERNET_HEADER_BYTES
     if len(frame) < ip + 40 or int.from_bytes(frame[12:14], "big") != _IPV4 or frame[ip + 9] != socket.IPPROTO_TCP:
         return None
     end = ip + int.from_bytes(frame[ip + 2 : ip + 4], "big")

@@ -250,6 +250,7 @@ def accepts(kind: str) -> bool:
 
 
 def index_of(interface: str) -> int:
+    """The interface's number. Raises ShapingError where it is gone."""
     try:
         return socket.if_nametoindex(interface)
     except OSError as error:
@@ -258,6 +259,15 @@ def index_of(interface: str) -> int:
 
 @contextmanager
 def netlink(what: str) -> Iterator[IPRoute]:
+    """A netlink socket, whose errors are raised as what could not be done and why.
+
+    Args:
+        what: is being done, such as ``set up uplink0``.
+
+    Raises:
+        CapabilityError: this process may not.
+        ShapingError: the kernel refused.
+    """
     try:
         with IPRoute() as ip:
             yield ip

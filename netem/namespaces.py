@@ -125,10 +125,6 @@ class Sandbox:
         """Path of a network namespace as seen from outside; pass it to pyroute2 together with ``flags=0``."""
         return f"/proc/{self.pid}/fd/{self._report[where]}"
 
-    def netns_inside(self, where: Place) -> str:
-        """Path of a network namespace as a process inside sees it."""
-        return f"/proc/1/fd/{self._report[where]}"
-
     def path(self, inside: str | Path) -> Path:
         """Where this process finds a file that processes inside call ``inside`` (an absolute path)."""
         return Path(f"/proc/{self.pid}/root") / str(inside).lstrip("/")

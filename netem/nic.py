@@ -9,7 +9,6 @@ was there before is on disk (``netem.nic_journal``) before anything is changed.
 """
 
 import socket
-import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,23 +17,18 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from netem import interfaces, nic_foreign, nic_restore, nic_tcp, nic_tree
+from netem import interfaces, nic_restore, nic_survey, nic_tcp, nic_tree
 from netem.backends import missing_qdiscs
-from netem.calibration import ping_ms
 from netem.errors import CapabilityError, LinkSpecError, ShapingError
 from netem.interfaces import Backend
 from netem.link import LinkSpec
 from netem.namespaces import in_network_namespace
-from netem.nic_foreign import Piece
 from netem.nic_journal import FOLDER, Journal
 from netem.nic_link import AppliedNic, NicLink, ways_of
 from netem.nic_tree import OWN_ROOT, Ingress, Ways
 from netem.readback import require_qdiscs
 
 __all__ = ["AppliedNic", "NicLink", "apply", "change", "keeping", "observe", "restore"]
-
-_PINGS = 11
-_PING_TIMEOUT_S = 2.0
 
 
 @contextmanager
@@ -76,7 +70,7 @@ def apply(
 
     Raises:
         LinkSpecError: the peer is not reached through that interface.
-        CapabilityError: this kernel cannot, or this process may not.
+        CapabilityError: this kernel cannot make the link, or this process may not.
         ShapingError: somebody else's qdiscs stand there, another process shapes it, or the kernel did not take, or
             did not keep, what was asked for.
     """
@@ -89,15 +83,22 @@ def change(applied: AppliedNic, link: LinkSpec) -> AppliedNic:
     """Make the link another one in place.
 
     Raises:
-        LinkSpecError: MTU or TCP policy cannot be changed in place.
-        CapabilityError: a delay or loss that this kernel cannot make.
+        LinkSpecError: MTU, TCP policy, or a limit that act_police holds cannot be changed in place.
+        CapabilityError: jitter, loss or the like that this kernel cannot make.
         ShapingError: the kernel did not take, or did not keep, it.
     """
     nic = applied.nic
     if nic is None or (nic.link.mtu, nic.link.tcp) != (link.mtu, link.tcp):
         raise LinkSpecError("mtu and tcp cannot be changed in place: restore the interface, then apply the new link")
+    asked = (link.rate_down_mbps, link.burst_bytes)
+    if applied.ingress == "police" and asked != (nic.link.rate_down_mbps, nic.link.burst_bytes):
+        raise LinkSpecError(
+            "where there is no ifb, the rate and the burst of what comes in cannot be changed in place: restore the "
+            "interface, then apply the new link"
+        )
     if applied.backend == "rate-only" and not (link.impairments_up.none and link.impairments_down.none):
         raise CapabilityError("the backend rate-only makes no jitter, loss or the like: this kernel has no sch_netem")
+    nic_survey.require_impairments(link, applied.backend, applied.ingress)
     ways = ways_of(replace(nic, link=link), applied.backend, applied.ingress, applied.path_rtt_ms or 0.0)
     with interfaces.netlink(f"change {nic.interface}") as ip:
         nic_tree.reshape(ip, interfaces.index_of(nic.interface), ways, applied.backend, applied.ingress)
@@ -138,14 +139,14 @@ def _apply(
 ) -> AppliedNic:
     notes = ["what a killed process had left was put back first"] if nic_restore.undo(journal) else []
     with interfaces.netlink(f"shape {nic.interface}") as ip:
-        index = _index_of(nic.interface)
-        _require_route(ip, nic, index)
-        foreign = _foreign(nic.interface, index, replace_foreign)
+        index = nic_survey.index_of(nic.interface)
+        nic_survey.require_route(ip, nic, index)
+        foreign = nic_survey.foreign(nic.interface, index, replace_foreign)
         backend = wanted or ("rate-only" if missing_qdiscs("netem") else "netem")
-        notes += _left_out(nic.link, backend, allow_no_delay)
-        path_rtt_ms = _path_rtt_ms(nic.peer)
-        mtu, segments = _shape_of(ip, index)
-        notes += _differs(nic, path_rtt_ms, mtu)
+        notes += nic_survey.left_out(nic.link, backend, allow_no_delay)
+        path_rtt_ms = nic_survey.path_rtt_ms(nic.peer)
+        mtu, segments = nic_survey.shape_of(ip, index)
+        notes += nic_survey.differences(nic, path_rtt_ms, mtu)
         tcp = nic_tcp.planned(ip, nic.peer, nic.link.tcp)
         before = AppliedNic(
             *(nic.interface, nic.peer, backend, ingress or "none", path_rtt_ms, mtu, {}, {}, ""),
@@ -175,6 +176,7 @@ def _put_on(ip: IPRoute, index: int, before: AppliedNic, wanted: Ingress | None,
     if nic is None:
         raise ShapingError("nothing was asked for")
     ingress, notes = _ingress(ip, index, nic, wanted)
+    nic_survey.require_impairments(nic.link, before.backend, ingress)
     ways = ways_of(nic, before.backend, ingress, before.path_rtt_ms or 0.0)
     # One segment at most: htb must see the frames that the link carries, not what offload glues together.
     ip.link("set", index=index, gso_max_segs=1)
@@ -188,91 +190,6 @@ def _put_on(ip: IPRoute, index: int, before: AppliedNic, wanted: Ingress | None,
         notes=(*before.notes, *notes),
     )
     return replace(applied, qdiscs=_read_back(applied, ways))
-
-
-def _index_of(interface: str) -> int:
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError as error:
-        known = ", ".join(sorted(name for _, name in socket.if_nameindex() if name != "lo"))
-        raise LinkSpecError(f"there is no interface {interface!r} here: allowed are {known or 'none'}") from error
-
-
-def _require_route(ip: IPRoute, nic: NicLink, index: int) -> None:
-    leaves = nic_tcp.route_to(ip, nic.peer)
-    if leaves.index != index:
-        names = dict(socket.if_nameindex())
-        raise LinkSpecError(
-            f"packets to {nic.peer} leave by {names.get(leaves.index, 'no interface')}, not by {nic.interface}: shape "
-            "that interface, or name another peer"
-        )
-
-
-def _foreign(interface: str, index: int, replace_them: bool) -> list[Piece]:
-    """Somebody else's pieces, which may be taken off. Raises ShapingError where they may not."""
-    found = [piece for piece in nic_foreign.pieces(index) if piece.handle >> 16 != OWN_ROOT >> 16]
-    if any(piece.handle == OWN_ROOT for piece in nic_foreign.pieces(index)):
-        found = []  # ours, of a process whose journal is gone: as far as anybody knows, a default was there before
-    qdiscs = ", ".join(f"{piece.name} ({piece.side})" for piece in found if piece.what == "qdisc")
-    if not found:
-        return []
-    if not replace_them:
-        raise ShapingError(
-            f"{interface} has qdiscs of somebody else: {qdiscs}; they are never flushed: allowed is an interface with "
-            "the kernel's defaults; take them off, or have them taken off and put back afterwards with --replace"
-        )
-    try:
-        nic_foreign.rehearse(found)
-    except ShapingError as error:
-        raise ShapingError(
-            f"{interface} has qdiscs of somebody else, {qdiscs}, that could not be put back ({error}), so they stay: "
-            "take them off yourself, or shape another interface"
-        ) from error
-    return found
-
-
-def _left_out(link: LinkSpec, backend: Backend, allowed: bool) -> list[str]:
-    if backend != "rate-only":
-        return []
-    asked = [f"{link.rtt_ms:g} ms of delay"] if link.rtt_ms else []
-    if not (link.impairments_up.none and link.impairments_down.none):
-        asked.append("jitter, loss, reordering, duplicates or corruption")
-    if not asked:
-        return []
-    if not allowed:
-        raise CapabilityError(
-            f"this kernel has no sch_netem, without which an interface gets no {' and no '.join(asked)}: load it "
-            "(modprobe sch_netem), or accept a link without with --allow-no-delay"
-        )
-    return [f"the backend rate-only leaves out {' and '.join(asked)}"]
-
-
-def _path_rtt_ms(peer: str) -> float | None:
-    """Median RTT of small echoes over the path as it is; None where none comes back."""
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-            sock.settimeout(_PING_TIMEOUT_S)
-            sock.connect((peer, 0))
-            return statistics.median([ping_ms(sock, sequence) for sequence in range(_PINGS + 1)][1:])
-    except (OSError, ShapingError):
-        return None
-
-
-def _differs(nic: NicLink, path_rtt_ms: float | None, mtu: int) -> list[str]:
-    notes = []
-    if path_rtt_ms is None:
-        notes.append(f"{nic.peer} answers no echo: what the path itself takes is not taken off the delay")
-    elif nic.link.rtt_ms and path_rtt_ms > nic.link.rtt_ms:
-        notes.append(f"the path alone takes {path_rtt_ms:.2f} ms, more than the {nic.link.rtt_ms:g} ms asked for")
-    if mtu != nic.link.mtu:
-        notes.append(f"the interface's largest packet is {mtu} bytes, not {nic.link.mtu}; it was left so")
-    return notes
-
-
-def _shape_of(ip: IPRoute, index: int) -> tuple[int, int]:
-    """MTU and gso_max_segs of an interface."""
-    (message,) = ip.get_links(index)
-    return message.get_attr("IFLA_MTU"), message.get_attr("IFLA_GSO_MAX_SEGS") or 65_535
 
 
 def _ingress(ip: IPRoute, index: int, nic: NicLink, wanted: Ingress | None) -> tuple[Ingress, list[str]]:

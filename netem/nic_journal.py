@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ class Journal:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = _locked(lock)
         except BlockingIOError:
-            holder = lock.read_text() if lock.exists() else ""
+            holder = ""
+            with suppress(OSError):  # gone, where its holder has just ended
+                holder = lock.read_text()
             raise ShapingError(
                 f"{self._interface} is already shaped by process {holder or 'unknown'} of this host: one link an "
                 "interface; end that process, which restores the interface, or wait"

@@ -52,8 +52,11 @@ class Planned:
         wanted = str(int(self.policy.slow_start_after_idle))
         if self.slow_start != wanted and not _write(_AFTER_IDLE, wanted):
             notes.append(f"sysctl {_AFTER_IDLE} is {self.slow_start} and cannot be set to {wanted}")
+        segments = self.policy.initial_window_segments
+        if segments != TcpPolicy.initial_window_segments:
+            notes.append(f"connections to {self.peer} begin with the host's own window, not with {segments} segments")
         asked = self.policy.congestion_control
-        if asked is None or asked == _read(_HOSTS_OWN):
+        if asked is None or asked == self.in_force():
             return notes
         try:
             ip.route("add", **_own_route(self.peer, self.route), metrics={"cc_algo": asked})

@@ -7,15 +7,14 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from netem import linux
 from netem.errors import ProbeError
 from netem.namespaces import Sandbox
 
 _NUMBER_AND_TIME = struct.Struct("!IQ")
 _TIMESPEC = struct.Struct("qq")
-_SO_TIMESTAMPNS = 35
 _BURST_INTERVAL_S = 0.002
 _RECEIVE_BUFFER_BYTES = 1 << 24
-_SO_RCVBUFFORCE = 33
 _SILENCE_S = 1.0
 
 
@@ -83,8 +82,8 @@ def send_packets(
     address = sandbox.address("edge")
     with sandbox.call("edge", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as receiver:
         with suppress(PermissionError):  # rootless: the host's limit holds, so keep the pace low
-            receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
-        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            receiver.setsockopt(socket.SOL_SOCKET, linux.SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
+        receiver.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
         receiver.bind((address, 0))
         receiver.settimeout(_SILENCE_S + longest_delay_ms / 1e3)
         with sandbox.call("device", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sender:

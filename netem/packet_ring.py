@@ -9,14 +9,13 @@ import socket
 import struct
 from time import monotonic_ns, time_ns
 
-_SOL_PACKET = 263
+from netem.linux import ETH_P_ALL, PACKET_STATISTICS, SOL_PACKET
+
 _PACKET_RX_RING = 5
-_PACKET_STATISTICS = 6
 _PACKET_VERSION = 10
 _PACKET_IGNORE_OUTGOING = 23
 _PACKET_QDISC_BYPASS = 20
 _TPACKET_V2 = 1
-_ETH_P_ALL = 3
 _STATUS_FREE = b"\0\0\0\0"
 _RING_BYTES = 1 << 24
 _BLOCK_BYTES = 1 << 16
@@ -46,15 +45,15 @@ class PacketRing:
         self._lost = 0
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setblocking(False)
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
+        self._socket.setsockopt(SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
+        self._socket.setsockopt(SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        self._socket.setsockopt(SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
         # Room for a queue's worth of frames on their way to the other end.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _RING_BYTES)
         request = struct.pack("IIII", _BLOCK_BYTES, _RING_BYTES // _BLOCK_BYTES, self._slot_bytes, self._slots)
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, request)
+        self._socket.setsockopt(SOL_PACKET, _PACKET_RX_RING, request)
         self._ring = mmap.mmap(self._socket.fileno(), _RING_BYTES)
-        self._socket.bind((interface, _ETH_P_ALL))
+        self._socket.bind((interface, ETH_P_ALL))
         self.send = self._socket.send
 
     def close(self) -> None:
@@ -90,6 +89,6 @@ class PacketRing:
 
     def lost(self) -> int:
         """Frames that found the ring full, or were longer than the largest, since it was opened."""
-        _, dropped = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        _, dropped = struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         self._lost += dropped
         return self._lost

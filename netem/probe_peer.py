@@ -30,9 +30,9 @@ def serve(address: str, timeout_s: float) -> None:
         sock, _ = server.accept()
         with sock:
             _prepare(sock, timeout_s)
-            while request := sock.recv(_REQUEST.size, socket.MSG_WAITALL):
+            while request := sock.recv(_REQUEST.size):
                 arrived_ns = time.monotonic_ns()
-                kind, size = _REQUEST.unpack(request)
+                kind, size = _REQUEST.unpack(request + _exactly(sock, _REQUEST.size - len(request)))
                 if kind == b"E":
                     sock.sendall(_TIMES.pack(arrived_ns, time.monotonic_ns()))
                 elif kind == b"U":
@@ -79,7 +79,7 @@ def _prepare(sock: socket.socket, timeout_s: float) -> None:
 def _exchange(sock: socket.socket) -> tuple[float, float, float]:
     sent_ns = time.monotonic_ns()
     sock.sendall(_REQUEST.pack(b"E", 0))
-    answer = sock.recv(_TIMES.size, socket.MSG_WAITALL)
+    answer = _exactly(sock, _TIMES.size)
     received_ns = time.monotonic_ns()
     there_ns, back_ns = _TIMES.unpack(answer)
     return (
@@ -91,7 +91,7 @@ def _exchange(sock: socket.socket) -> tuple[float, float, float]:
 
 def _send_up(sock: socket.socket, size: int) -> tuple[float, float]:
     started_ns = _send(sock, _REQUEST.pack(b"U", size), size)
-    ended_ns, goodput = _ARRIVAL.unpack(sock.recv(_ARRIVAL.size, socket.MSG_WAITALL))
+    ended_ns, goodput = _ARRIVAL.unpack(_exactly(sock, _ARRIVAL.size))
     return (ended_ns - started_ns) / 1e6, goodput
 
 
@@ -114,7 +114,7 @@ def _fetch_down(sock: socket.socket, size: int) -> tuple[float, float]:
 
 def _receive(sock: socket.socket, size: int) -> tuple[int, int, float]:
     """When it was sent, when the last byte came (ns), and the goodput in Mbit/s of all but the beginning."""
-    (started_ns,) = _STAMP.unpack(sock.recv(_STAMP.size, socket.MSG_WAITALL))
+    (started_ns,) = _STAMP.unpack(_exactly(sock, _STAMP.size))
     buffer = bytearray(_CHUNK_BYTES)
     received, now_ns = _STAMP.size, time.monotonic_ns()
     from_bytes, from_ns = received, now_ns
@@ -127,6 +127,17 @@ def _receive(sock: socket.socket, size: int) -> tuple[int, int, float]:
         if from_bytes < _RATE_FROM * size:
             from_bytes, from_ns = received, now_ns
     return started_ns, now_ns, (received - from_bytes) * 8e3 / max(1, now_ns - from_ns)
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    """So many bytes, which may come in parts. Raises ConnectionError where the other end closes before."""
+    data = b""
+    while len(data) < size:
+        part = sock.recv(size - len(data))
+        if not part:
+            raise ConnectionError("the other end closed the connection in the middle of a transfer")
+        data += part
+    return data
 
 
 def main(argv: list[str]) -> int:

@@ -3,6 +3,7 @@
 import json
 import select
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 from netem.errors import CapabilityError, ShapingError
@@ -50,10 +51,15 @@ class RelayClient:
             )
 
     def close(self) -> None:
-        """End the relay; its interfaces go with it."""
+        """End the relay, dead already or hanging as it may be; its interfaces go with it."""
         if self._process.stdin:
-            self._process.stdin.close()
-        self._process.wait(_ANSWER_TIMEOUT_S)
+            with suppress(BrokenPipeError):  # what a dead relay was last told is still in the buffer
+                self._process.stdin.close()
+        try:
+            self._process.wait(_ANSWER_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def check_alive(self) -> None:
         """Raise ShapingError if the relay has ended: nothing crosses the link any more."""

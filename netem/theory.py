@@ -15,6 +15,8 @@ hands; a reply adds the way back. What w is after a silence: `netem.windows`.
 import math
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from netem.link import DEFAULT_BURST_BYTES, ETHERNET_HEADER_BYTES
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -30,14 +32,13 @@ MSS_BYTES = 1448
 HEADER_BYTES = 66
 """The same 52 plus 14 of Ethernet: what tbf counts beside the payload."""
 
-BURST_BYTES = 15_000
 INITIAL_WINDOW_SEGMENTS = 10
 """RFC 6928."""
 
 
 def mss_bytes(mtu: int) -> int:
     """Payload of a full segment at this MTU, with TCP timestamps on."""
-    return mtu - (HEADER_BYTES - 14)
+    return mtu - (HEADER_BYTES - ETHERNET_HEADER_BYTES)
 
 
 def goodput_mbps(rate_mbps: float, *, mss: int = MSS_BYTES, header_bytes: int = HEADER_BYTES) -> float:
@@ -94,7 +95,7 @@ def transfer_ms(
     rtt_ms: Any,
     *,
     state: ConnectionState = "warm",
-    burst_bytes: Any = BURST_BYTES,
+    burst_bytes: Any = DEFAULT_BURST_BYTES,
     mss: int = MSS_BYTES,
     header_bytes: int = HEADER_BYTES,
     window_segments: Any = INITIAL_WINDOW_SEGMENTS,

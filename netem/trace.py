@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from netem.errors import LinkSpecError, NetemError
+from netem.errors import LinkSpecError
 from netem.link import LinkSpec
 from netem.namespaces import Sandbox
 from netem.trace_files import COLUMNS, read_rows
@@ -198,7 +198,7 @@ class TraceReplay:
         self._started_ns = 0
         self._ended_ns: int | None = None
         self._ended = threading.Event()
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="netem-trace", daemon=True)
 
     def __enter__(self) -> "TraceReplay":
@@ -210,7 +210,7 @@ class TraceReplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop; raises NetemError if a step was not taken."""
+        """Stop; raises NetemError if a step was not taken, and whatever else ended the replay before its time."""
         self._ended.set()
         self._thread.join()
         self._ended_ns = time.monotonic_ns()
@@ -267,7 +267,7 @@ class TraceReplay:
                         point.impairments_up.loss_rate,
                     )
                 )
-        except NetemError as error:
+        except Exception as error:  # whatever ends the replay is raised where it is left, not lost with the thread
             self._error = error
 
     def _schedule(self) -> Iterator[tuple[int, Step]]:

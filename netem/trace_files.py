@@ -80,14 +80,17 @@ def _from_mahimahi(path: str | Path, lines: Sequence[str]) -> tuple[list[Row], f
         )
     if times_ms != sorted(times_ms) or times_ms[0] < 0:
         raise LinkSpecError(f"trace {path} has milliseconds that do not rise: sort it")
-    packets = Counter(min(ms, times_ms[-1] - 1) // WINDOW_MS for ms in times_ms)  # a trace ends at its last line
-    windows = max(1, -(-times_ms[-1] // WINDOW_MS))
+    end_ms = max(1, times_ms[-1])  # a trace ends at its last line
+    windows = max(1, end_ms // WINDOW_MS)
+    packets = Counter(min(min(ms, end_ms - 1) // WINDOW_MS, windows - 1) for ms in times_ms)
+    # What no whole window is left for belongs to the last one: a rate over a few milliseconds would mean nothing.
+    lengths_ms = [WINDOW_MS] * (windows - 1) + [end_ms - (windows - 1) * WINDOW_MS]
     # A silent window is a link that carries next to nothing: the slowest rate there is.
     rows = [
         {
             "t_s": index * WINDOW_MS / 1e3,
-            "rate_mbps": max(RATE_MBPS_RANGE[0], packets[index] * PACKET_BYTES * 8 / (WINDOW_MS * 1e3)),
+            "rate_mbps": max(RATE_MBPS_RANGE[0], packets[index] * PACKET_BYTES * 8 / (length_ms * 1e3)),
         }
-        for index in range(windows)
+        for index, length_ms in enumerate(lengths_ms)
     ]
-    return rows, windows * WINDOW_MS / 1e3
+    return rows, end_ms / 1e3

@@ -52,11 +52,6 @@ def bytes_per_s(rate_mbps: float) -> int:
     return round(rate_mbps * 1e6 / 8)
 
 
-def mbps(rate_bytes_per_s: float) -> float:
-    """Mbit/s of a rate in bytes per second."""
-    return rate_bytes_per_s * 8 / 1e6
-
-
 def microseconds(duration_ms: float) -> int:
     """Whole microseconds of a duration in milliseconds, as netlink takes it."""
     return round(duration_ms * 1e3)

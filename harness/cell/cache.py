@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import outside
 from harness.cell import encodings, forcing
 from harness.cell.forcing import Record
 from harness.cell.journal import Journal
@@ -52,14 +51,8 @@ def tier_fingerprint(spec: Spec, tier: str) -> dict[str, Any]:
             for package in ("tensorflow", "keras", "numpy")
         },
         "profile_version": PROFILE_VERSION,
-        **_own_layer(spec),
+        **encodings.own_code(spec),
     }
-
-
-def _own_layer(spec: Spec) -> dict[str, Any]:
-    """The code of a user's own transfer layer; nothing for those of ours, which have the harness' version."""
-    source = spec.transfer_layer.located
-    return {} if source is None else {"transfer_layer_sha256": outside.digest(source, "transfer_layer.source")}
 
 
 def _processor(hardware: Tier, tier: str, *, elsewhere: bool) -> dict[str, str]:

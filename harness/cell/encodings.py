@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness import outside
 from harness.errors import SpecError
 from harness.spec import Spec
 from harness.transfer import layers, wire
@@ -24,6 +25,13 @@ def layer_of(spec: Spec) -> TransferLayer:
     if spec.transfer_layer.located is not None:
         layers.use(spec.transfer_layer.located)
     return layers.get(spec.transfer_layer.text)
+
+
+def own_code(spec: Spec) -> dict[str, str]:
+    """Of the cell's transfer layer, for what is kept by content: the SHA-256 of a user's own; nothing for those of
+    ours, which have the harness' version. Raises SpecError where there is no such file or module."""
+    source = spec.transfer_layer.located
+    return {} if source is None else {"transfer_layer_sha256": outside.digest(source, "transfer_layer.source")}
 
 
 def measured(spec: Spec) -> tuple[Encoding, ...]:

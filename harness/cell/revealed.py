@@ -11,6 +11,7 @@ from harness.cell import encodings
 from harness.prediction import leakage
 from harness.prediction.profile import ModelFeatures, TierProfile
 from harness.spec import Spec
+from harness.transfer import layers
 
 _PICTURES = "crops of scikit-learn's china.jpg and flower.jpg"
 
@@ -21,12 +22,16 @@ def fingerprint(spec: Spec, content: str) -> dict[str, Any]:
     Args:
         content: the zoo's content key of the model.
     """
+    ranked = transfer_layers(spec)
+    learned = any(layers.get(label).learned for label in ranked)
     return {
         "model": spec.model.name,
         "content": content,
         "pictures": [_PICTURES, spec.leakage.pictures],
-        "transfer_layers": transfer_layers(spec),
+        "transfer_layers": ranked,
         "leakage_version": leakage.LEAKAGE_VERSION,
+        **encodings.own_code(spec),
+        **({"seed": spec.seed} if learned else {}),  # which the weights of their halves are drawn from
     }
 
 

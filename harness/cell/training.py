@@ -83,6 +83,7 @@ def order_of(spec: Spec) -> Order:
         control=train.control,
         deterministic=train.deterministic,
         threads=train.threads,
+        layer_code=encodings.own_code(spec),
     )
 
 

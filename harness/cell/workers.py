@@ -16,6 +16,7 @@ from typing import IO, Any
 from harness import errors
 from harness.errors import HarnessError
 from harness.spec import CODE
+from harness.testbed.surroundings import last_line
 
 
 def run(
@@ -58,7 +59,7 @@ def run(
     if result is not None:
         return result
     ending = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    raise HarnessError(f"{module} {ending} without a result: {_last_line(log)}; see {log}")
+    raise HarnessError(f"{module} {ending} without a result: {last_line(log.read_bytes())}; see {log}")
 
 
 def _converse(
@@ -90,8 +91,3 @@ def _stream(stream: IO[str] | None) -> IO[str]:
     if stream is None:
         raise ValueError("the process was started without pipes")
     return stream
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it printed nothing"

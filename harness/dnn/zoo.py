@@ -62,6 +62,11 @@ class ModelSpec:
     file: str | None = None
     factory: str | None = None
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> ModelSpec:
+        """What one process tells another, as JSON has it; which cuts are always measured is no part of it."""
+        return cls(**{**record, "input_shape": tuple(record["input_shape"]), "landmarks": ()})
+
     @property
     def own(self) -> bool:
         """Whether it is a model of the user's, not one of Keras Applications."""

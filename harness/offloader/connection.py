@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.results.addresses import split_address
@@ -20,7 +20,7 @@ class Tls:
 
     ca: str | None = None
     certificate: str | None = None
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     server_name: str | None = None
 
 

@@ -58,7 +58,14 @@ class Pace:
 
 
 class DeviceRuntime:
-    """A device: its tier, its pace, its connection to the edge."""
+    """A device: its tier, its pace, its connection to the edge.
+
+    Args:
+        tier: what computes.
+        communicator: the open connection.
+        endpoint: what the edge wants to hear.
+        slowdown: of the emulated board: how many times longer than here a piece of work takes; 1: no longer.
+    """
 
     def __init__(self, tier: Tier, communicator: Communicator, endpoint: EdgeEndpoint, slowdown: float) -> None:
         self.tier = tier

@@ -37,6 +37,7 @@ class EdgeRuntime:
 
     @property
     def tier(self) -> Tier:
+        """What was loaded. Raises RuntimeError before anything was."""
         if self._tier is None:
             raise RuntimeError("no model is loaded; send the verb `load` first")
         return self._tier
@@ -72,7 +73,7 @@ class EdgeRuntime:
     # -- control verbs ----------------------------------------------------------------------------------
 
     def _load(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        spec = ModelSpec(**{**arguments["model"], "input_shape": tuple(arguments["model"]["input_shape"])})
+        spec = ModelSpec.of(arguments["model"])
         processor = arguments.get("processor", "cpu")
         if self._tier is None or (self._tier.spec, self._tier.placement.processor) != (spec, processor):
             self._resident.clear()

@@ -43,14 +43,17 @@ class Observation:
     fused: bool = False
 
     def as_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Observation:
+        """The inverse of `as_dict`."""
         return cls(**{**data, "edge_ns": tuple(data["edge_ns"])})
 
     @property
     def sent(self) -> bool:
+        """Whether anything was sent to the edge."""
         return self.handed_ns > 0
 
 

@@ -36,15 +36,18 @@ class Request:
 class Agent(Protocol):
     """What the runner needs of an agent's client."""
 
-    def run(self, requests: Sequence[dict[str, Any]], timeout_s: float) -> Iterator[dict[str, Any]]: ...
+    def run(self, requests: Sequence[dict[str, Any]], timeout_s: float) -> Iterator[dict[str, Any]]:
+        """The planned requests, one after the other; an observation each, as JSON has it."""
 
 
 class ServerTrace(Protocol):
     """What the runner needs of the server's own clock readings; None where they cannot be had."""
 
-    def times(self, request_id: str) -> ServerTimes | None: ...
+    def times(self, request_id: str) -> ServerTimes | None:
+        """Of one answered request. Raises EdgeError where the server owes them."""
 
-    def discard(self) -> None: ...
+    def discard(self) -> None:
+        """Forget what has been recorded so far."""
 
 
 def measure(key: Key, connection: str = "warm", pause_ms: float = 0.0, *, restarts: bool = False) -> Request:

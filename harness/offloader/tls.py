@@ -17,5 +17,6 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
             certificate, key = Path(folder, "certificate"), Path(folder, "key")
             certificate.write_text(tls.certificate)
             key.write_text(tls.key or "")
-            context.load_cert_chain(certificate, key)
+            # Without a password OpenSSL would ask the terminal for that of a key which has one, and wait.
+            context.load_cert_chain(certificate, key, password="")
     return context

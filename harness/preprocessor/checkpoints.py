@@ -13,7 +13,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -56,10 +56,23 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        refuse(path, error)
+        _refuse(path, error)
 
 
-def refuse(path: Path, error: OSError) -> NoReturn:
+def write_saved(path: Path, save: Callable[[Path], None]) -> None:
+    """Let Keras write a file beside `path`, then put it there whole. Raises as `write` does."""
+    part = path.with_name(f".part.{path.name}")  # Keras judges a file by its suffix
+    try:
+        save(part)
+        content = part.read_bytes()
+    except OSError as error:
+        _refuse(path, error)
+    finally:
+        part.unlink(missing_ok=True)
+    write_bytes(path, content)
+
+
+def _refuse(path: Path, error: OSError) -> NoReturn:
     """Raise HarnessError: the disk is full, or cannot be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     kept = "; what was saved there before is kept" if path.exists() else ""

@@ -21,7 +21,7 @@ from harness.preprocessor import checkpoints, normalisation
 from harness.preprocessor.distillation import Teacher
 from harness.preprocessor.evaluation import Evaluator
 from harness.preprocessor.images import Images, Indices
-from harness.preprocessor.learning import learning_step
+from harness.preprocessor.learning import LearningStep
 from harness.preprocessor.recipe import History, Plan, Recipe
 
 #: A checkpoint's file in the training's folder.
@@ -108,7 +108,7 @@ class Fit:
             normalisation.memory(normalisation.layers_of(self._model), self._recipe.bn_momentum),
             normalisation.frozen(self._frozen),
         ):
-            self._step = learning_step(self._model, self._recipe)
+            self._step = LearningStep(self._model, self._recipe)
             self._resume()
             self._train_on(advance)
         if self._progress.best_kept:

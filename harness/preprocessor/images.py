@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from harness.errors import SpecError
+from harness.transfer.payload import NO_PICTURE
 
 Pictures = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -81,7 +82,7 @@ class Files(Images):
         try:
             with Image.open(path) as picture:
                 return resized(picture, self.size, self.central)
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        except NO_PICTURE as error:
             raise SpecError(f"{path} is no picture that Pillow can read ({error}); mend or remove it") from error
 
 

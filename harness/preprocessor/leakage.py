@@ -107,8 +107,7 @@ def main() -> None:
     from harness.preprocessor import worker
 
     def work(request: dict[str, Any], advance: Advance) -> dict[str, Any]:
-        spec, target = request.pop("model"), Path(request.pop("tiles"))
-        model = zoo.ModelSpec(**{**spec, "input_shape": tuple(spec["input_shape"]), "landmarks": ()})
+        model, target = zoo.ModelSpec.of(request.pop("model")), Path(request.pop("tiles"))
         labels = tuple(request.pop("transfer_layers"))
         cuts, budget, tiles = measure(Plan(model, labels, **request), advance)
         np.savez_compressed(target, **tiles)

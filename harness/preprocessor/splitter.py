@@ -99,9 +99,8 @@ def main() -> None:
     from harness.preprocessor import worker
 
     def work(request: dict[str, Any], advance: Advance) -> dict[str, Any]:
-        spec = request["model"]
         order = Order(
-            zoo.ModelSpec(**{**spec, "input_shape": tuple(spec["input_shape"]), "landmarks": ()}),
+            zoo.ModelSpec.of(request["model"]),
             Key.parse(request["key"]),
             Path(request["trained"]) if request["trained"] else None,
             request["accuracy"],

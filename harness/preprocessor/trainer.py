@@ -91,6 +91,7 @@ class _Training:
         frozen = tl_model.layers[: cut.index + 1] if order.recipe.frozen_head else []
         teacher = Teacher(model, len(self._data.train)) if order.recipe.distillation else None
         of = {"original": content, "key": str(order.key), "seed": order.seed, "recalibration": order.recalibration}
+        of |= order.layer_code
         epochs, _ = self._fit("tl_model", of, tl_model, order.recipe, order.seed, frozen, teacher)
         self._judge("tl_retrained", tl_model, epochs)
         self._keep(tl_model)
@@ -211,13 +212,13 @@ class _Training:
         """The original's weights as `model.weights` takes them; written once."""
         path = folder / WEIGHTS
         if not path.exists():
-            _save(path, model.save_weights)
+            checkpoints.write_saved(path, model.save_weights)
         return str(path)
 
     # -- records ----------------------------------------------------------------------------------------
 
     def _keep(self, tl_model: Any) -> None:
-        _save(self._folder / accuracy.TL_MODEL, tl_model.save)
+        checkpoints.write_saved(self._folder / accuracy.TL_MODEL, tl_model.save)
         buffer = io.BytesIO()
         labels = next(iter(self._answers.values())).labels
         np.savez_compressed(
@@ -250,19 +251,6 @@ class _Training:
     def _told(self, what: str) -> Callable[[float], None]:
         self._advance(what, 0.0)
         return lambda share: self._advance(what, share)
-
-
-def _save(path: Path, save: Callable[[Path], None]) -> None:
-    """Let Keras write a file beside `path`, then put it there whole. Raises as `checkpoints.write` does."""
-    part = path.with_name(f".part.{path.name}")  # Keras judges a file by its suffix
-    try:
-        save(part)
-        content = part.read_bytes()
-    except OSError as error:
-        checkpoints.refuse(path, error)
-    finally:
-        part.unlink(missing_ok=True)
-    checkpoints.write_bytes(path, content)
 
 
 def _prepare(order: Order) -> None:

@@ -44,6 +44,4 @@ def _picture_bytes(spec: zoo.ModelSpec, wire_format: str) -> int:
 
 
 if __name__ == "__main__":
-    given = json.load(sys.stdin)
-    asked = zoo.ModelSpec(**{**given, "input_shape": tuple(given["input_shape"]), "landmarks": ()})
-    print(json.dumps(describe(asked)))
+    print(json.dumps(describe(zoo.ModelSpec.of(json.load(sys.stdin)))))

@@ -1,8 +1,8 @@
 """A tier at work: one Keras model whose slices and transfer layers are compiled, kept and called.
 
-The only module besides `harness.dnn` and `harness.transfer` that touches TensorFlow; the device agent and the
-edge server each hold one `Tier`. Calls take and return arrays on the host and are synchronised, so that a clock
-read after a call sees the finished work.
+The device agent and the edge server each hold one `Tier`; what of TensorFlow is a matter of the processor is in
+`harness.profiling.placement`. Calls take tensors of this tier (`Tier.tensor`); an array on the host that is made of
+what they return is finished work, so that a clock read after it sees all of it.
 """
 
 from __future__ import annotations

@@ -44,16 +44,20 @@ class Work:
 
     @classmethod
     def block(cls, start: int, end: int) -> Work:
+        """Layers `start`+1 .. `end`."""
         return cls("block", start, end)
 
     @classmethod
     def head(cls, cut: int) -> Work:
+        """What the device computes for a cut."""
         return cls("head", 0, cut)
 
     @classmethod
     def tail(cls, cut: int) -> Work:
+        """What the edge computes for it."""
         return cls("tail", cut, 0)
 
     @classmethod
     def codec(cls, key: Key) -> Work:
+        """What a candidate does to the tensor at its cut, on either tier."""
         return cls("codec", key=key)

@@ -66,8 +66,7 @@ class Agent:
         from harness.offloader.connection import Connection
         from harness.offloader.endpoint import MultiplexedEndpoint
 
-        model = arguments["model"]
-        spec = ModelSpec(**{**model, "input_shape": tuple(model["input_shape"]), "landmarks": ()})
+        spec = ModelSpec.of(arguments["model"])
         endpoint = MultiplexedEndpoint()
         if arguments["connection"] is not None:
             connection = Connection.of(arguments["connection"])

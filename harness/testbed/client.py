@@ -40,7 +40,17 @@ class AgentClient:
         self._wait(ready, "its start", timeout_s)
 
     def call(self, name: str, timeout_s: float = _TIMEOUT_S, **arguments: Any) -> Any:
-        """One verb, one answer."""
+        """One verb, one answer.
+
+        Args:
+            name: of the verb (`harness.testbed.agent`).
+            timeout_s: for the answer.
+            arguments: of the verb.
+
+        Raises:
+            DeviceError: the verb failed, took too long, or the agent went away.
+            EdgeError: the edge refused or failed what the verb asked of it.
+        """
         method = self._channel.unary_unary(f"/{SERVICE}/{name}")
         try:
             return json.loads(self._wait(method.future(json.dumps(arguments).encode()), f"`{name}`", timeout_s))
@@ -48,7 +58,7 @@ class AgentClient:
             raise _error(name, error) from error
 
     def edge(self, verb: str, **arguments: Any) -> Any:
-        """A control verb of the edge model, handed on by the agent."""
+        """A control verb of the edge model, handed on by the agent. Raises as `call` does."""
         return self.call("edge", verb=verb, arguments=arguments)
 
     def run(self, requests: Sequence[dict[str, Any]], timeout_s: float) -> Iterator[dict[str, Any]]:
@@ -75,6 +85,7 @@ class AgentClient:
             call.cancel()
 
     def close(self) -> None:
+        """Close the connection; the agent lives on."""
         self._channel.close()
 
     def _next(self, answers: queue.SimpleQueue[Any], what: str, timeout_s: float) -> Any:

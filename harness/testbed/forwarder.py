@@ -58,6 +58,7 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
 
 
 def main() -> None:
+    """Forward until standard input ends."""
     parser = argparse.ArgumentParser(
         prog="python -m harness.testbed.forwarder", description=(__doc__ or "").splitlines()[0]
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import HarnessError
-from harness.testbed.ssh import last_line
+from harness.testbed.surroundings import last_line
 
 _END_S = 20.0
 

@@ -5,6 +5,7 @@ Everything lives in one `netem.Sandbox`, which dies with this process: no clean-
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from harness.testbed import external, host, lock
 from harness.testbed.client import AgentClient
 from harness.testbed.conditions import Conditions
 from harness.testbed.link import link_spec
-from harness.testbed.surroundings import check_cpus, environment, last_line, pinned
+from harness.testbed.surroundings import environment, last_line, pinned, require_core
 from netem import errors as netem_errors
 from netem.namespaces import Sandbox
 from netem.probe import LinkReport, check, probe
@@ -93,7 +94,8 @@ class LocalTestbed:
 
     def _start(self) -> None:
         hardware = self.spec.hardware
-        check_cpus(hardware.device.cpu, hardware.edge.cpu)
+        for tier, core in (("device", hardware.device.cpu), ("edge", hardware.edge.cpu)):
+            require_core(tier, core, os.sched_getaffinity(0))
         if self._external is not None:
             external.require_reachable(self._external)
         self._stack.enter_context(lock.measuring())
@@ -219,7 +221,8 @@ class LocalTestbed:
         for name, error in (("triton", EdgeError), ("forwarder", EdgeError), ("agent", DeviceError)):
             process = self._processes.get(name)
             if process is not None and process.poll() is not None:
-                raise error(f"{name} ended with code {process.returncode}: {last_line(self._logs / f'{name}.log')}")
+                said = (self._logs / f"{name}.log").read_bytes()
+                raise error(f"{name} ended with code {process.returncode}: {last_line(said)}")
 
     @property
     def edge_url(self) -> str:
@@ -284,6 +287,7 @@ def _translated(action: Callable[[], T]) -> T:
 
 @contextmanager
 def netem_translated() -> Iterator[None]:
+    """Errors of `netem` raised inside leave it as CapabilityError and LinkError."""
     try:
         yield
     except netem_errors.CapabilityError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -30,8 +31,8 @@ from harness.testbed.lease import Renewal, Tenant
 from harness.testbed.link import base_link
 from harness.testbed.local import START_TIMEOUT_S, LocalTestbed, netem_translated
 from harness.testbed.shaping import Nic
-from harness.testbed.ssh import Shell, last_line
-from harness.testbed.surroundings import pinned, visible
+from harness.testbed.ssh import Shell
+from harness.testbed.surroundings import last_line, pinned, require_core, visible
 from harness.transfer import layers
 from netem.link import LinkSpec
 from netem.namespaces import module_argv
@@ -95,8 +96,10 @@ class RemoteTestbed(LocalTestbed):
         command = module_argv("netem.probe_peer", "serve", json.dumps({"address": address, "timeout_s": step_s}))
         server = subprocess.Popen(command, stdout=subprocess.PIPE, cwd="/")
         try:
-            port = int((server.stdout.readline() if server.stdout else b"") or 0)
-            result = self.agent.call("probe", timeout_s, address=address, port=port, plan=plan, step_s=step_s)
+            port = server.stdout.readline() if server.stdout else b""
+            if not port:
+                raise LinkError(f"the probe cannot listen at hardware.edge.address={address} any more: is it still up?")
+            result = self.agent.call("probe", timeout_s, address=address, port=int(port), plan=plan, step_s=step_s)
         except DeviceError as error:
             self.check_alive()
             raise LinkError(
@@ -151,7 +154,8 @@ class RemoteTestbed(LocalTestbed):
     # -- what belongs to a run --------------------------------------------------------------------------
 
     def _start_edge(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="scissionlite-"))  # 0700; its warden removes it
+        folder = Path(tempfile.mkdtemp(prefix="scissionlite-"))  # 0700; its warden removes it, once there is one
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self._socket = folder / "agent.sock"
         triton = folder / "triton"
         command, extra = triton_server.lay_out(triton, seen_as=triton)
@@ -226,15 +230,8 @@ class RemoteTestbed(LocalTestbed):
         return {} if source is None else {layers.VARIABLE: shipping.ship_source(self._shell, self._host, source)}
 
     def _require_cores(self) -> None:
-        here = tuple(sorted(os.sched_getaffinity(0)))
-        for tier, core, allowed, whose in (
-            ("device", self.spec.hardware.device.cpu, self._host.cpus, self._shell.host),
-            ("edge", self.spec.hardware.edge.cpu, here, "this process's"),
-        ):
-            if core not in allowed:
-                raise CapabilityError(
-                    f"hardware.{tier}.cpu: core {core} is not one of {whose}; allowed: {', '.join(map(str, allowed))}"
-                )
+        require_core("device", self.spec.hardware.device.cpu, self._host.cpus, self._shell.host)
+        require_core("edge", self.spec.hardware.edge.cpu, os.sched_getaffinity(0))
 
     def _agent_failure(self, code: int, complaint: bytes) -> HarnessError:
         error = self._shell.failure("the agent", code, complaint)

@@ -10,7 +10,8 @@ from harness.errors import CapabilityError, DeviceError, HarnessError, LinkError
 from harness.spec import Spec
 from harness.testbed.lease import Tenant
 from harness.testbed.shipping import Host
-from harness.testbed.ssh import Shell, last_line
+from harness.testbed.ssh import Shell
+from harness.testbed.surroundings import last_line
 from netem.link import LinkSpec
 
 #: Probing the kernel, eleven echoes (each may take two seconds to be missed), and everything that is put on.
@@ -19,6 +20,7 @@ _START_TIMEOUT_S, _ANSWER_TIMEOUT_S = 60.0, 10.0
 _IN_OUR_WORDS = {
     "--replace": "hardware.device.replace_qdisc=true",
     "--allow-no-delay": "link.backend=rate-only",
+    "--impair=up": "link.impair=up",
 }
 #: Root's Python there needs no packages: everything that shapes comes with us.
 _RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from netem.__main__ import main; sys.exit(main(sys.argv[1:]))"
@@ -32,6 +34,7 @@ class ShapedNic:
 
     @property
     def backend(self) -> str:
+        """`netem`, or `rate-only` where the board's kernel cannot delay."""
         return str(self.record["backend"])
 
     @property
@@ -41,6 +44,7 @@ class ShapedNic:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        """Where it is not all that was asked for, and why."""
         return tuple(self.record["notes"])
 
     @property
@@ -53,6 +57,7 @@ class ShapedNic:
 
     @property
     def sysctls(self) -> dict[str, str]:
+        """Of TCP, by name."""
         return dict(self.record["sysctls"])
 
     def as_dict(self) -> dict[str, Any]:

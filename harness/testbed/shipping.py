@@ -82,29 +82,32 @@ print("scissionlite:" + json.dumps({
 """
 #: Takes a file from standard input; whole, and with the right content, or not at all. An archive is unpacked.
 _TAKE = """\
-import hashlib, os, sys, tarfile, tempfile
+import hashlib, os, shutil, sys, tarfile, tempfile
 folder, name, digest = sys.argv[1:4]
 made = tempfile.mkdtemp(dir=folder, prefix=".coming-")
 path, seen = os.path.join(made, name), hashlib.sha256()
-with open(path, "wb") as file:
-    while True:
-        part = sys.stdin.buffer.read(1 << 20)
-        if not part:
-            break
-        seen.update(part)
-        file.write(part)
-if seen.hexdigest() != digest:
-    sys.exit("what came is not what was sent")
-if name.endswith(".tar.gz"):
-    with tarfile.open(path) as archive:
-        archive.extractall(made)
-    os.remove(path)
 target = os.path.join(folder, digest)
 try:
-    os.rename(made, target)
-except OSError:
-    if not os.path.isdir(target):
-        raise
+    with open(path, "wb") as file:
+        while True:
+            part = sys.stdin.buffer.read(1 << 20)
+            if not part:
+                break
+            seen.update(part)
+            file.write(part)
+    if seen.hexdigest() != digest:
+        sys.exit("what came is not what was sent")
+    if name.endswith(".tar.gz"):
+        with tarfile.open(path) as archive:
+            archive.extractall(made)
+        os.remove(path)
+    try:
+        os.rename(made, target)
+    except OSError:
+        if not os.path.isdir(target):
+            raise
+finally:
+    shutil.rmtree(made, ignore_errors=True)
 print("scissionlite:{}")
 """
 

@@ -15,6 +15,7 @@ from typing import IO
 from harness.errors import CapabilityError, DeviceError
 from harness.spec import PROJECT
 from harness.spec.board import Board
+from harness.testbed.surroundings import last_line
 
 #: For the TCP connection and the keys; a jump host adds its own.
 _CONNECT_TIMEOUT_S = 10
@@ -108,9 +109,3 @@ class Shell:
                 f"{self.host} cannot run {program} ({line}): set hardware.device.python to a Python 3.11 or later there"
             )
         return DeviceError(f"{program} on {self.host} ended with code {code}: {line}")
-
-
-def last_line(complaint: bytes) -> str:
-    """The last line of what a program said, without control characters."""
-    lines = [line for line in complaint.decode(errors="replace").splitlines() if line.strip()]
-    return " ".join(lines[-1].split())[:300] if lines else "it printed nothing"

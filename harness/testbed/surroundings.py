@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from harness.errors import CapabilityError
 from harness.spec.hardware import Tier
@@ -44,16 +43,21 @@ def _set_affinity(cpus: set[int]) -> None:
             os.sched_setaffinity(int(thread), cpus)
 
 
-def check_cpus(device_cpu: int, edge_cpu: int) -> None:
-    allowed = os.sched_getaffinity(0)
-    for tier, cpu in (("device", device_cpu), ("edge", edge_cpu)):
-        if cpu not in allowed:
-            raise CapabilityError(
-                f"hardware.{tier}.cpu: core {cpu} is not one of this process's; allowed: "
-                f"{', '.join(str(core) for core in sorted(allowed))}"
-            )
+def require_core(tier: str, core: int, allowed: Collection[int], whose: str = "this process's") -> None:
+    """Raise CapabilityError unless a tier's core is one that its process may run on.
+
+    Args:
+        tier: `device` or `edge`.
+        allowed: the cores that are.
+        whose: they are, for the message.
+    """
+    if core not in allowed:
+        raise CapabilityError(
+            f"hardware.{tier}.cpu: core {core} is not one of {whose}; allowed: {', '.join(map(str, sorted(allowed)))}"
+        )
 
 
-def last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it printed nothing"
+def last_line(said: bytes) -> str:
+    """The last line of what a program said, without control characters."""
+    lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return " ".join(lines[-1].split())[:300] if lines else "it printed nothing"

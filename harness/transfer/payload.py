@@ -22,6 +22,16 @@ class WireFormatError(HarnessError):
     """An array that this format cannot carry, or bytes that are not a payload of this format."""
 
 
+#: What Pillow raises for bytes that are no whole picture, or claim to be one of any size.
+NO_PICTURE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 #: libjpeg's quality; above 95 it only grows the file.
 JPEG_QUALITIES = range(1, 96)
 #: Longest side that libjpeg takes.
@@ -53,15 +63,7 @@ def decode_jpeg(payload: Payload, shape: Shape, name: str) -> NDArray[np.uint8]:
                 f"allowed: {mode} of {width}x{height}; the payload belongs to another model"
             )
         return np.asarray(image, dtype=np.uint8)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        IndexError,
-        struct.error,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except NO_PICTURE as error:
         raise WireFormatError(
             f"wire_format {name}: got {memoryview(payload).nbytes} bytes that are no whole JPEG ({error}); "
             "the payload is damaged"

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from harness.errors import SpecError
 from harness.results.labels import format_label, parse_label
-from harness.transfer import entropy, numeric, pictures
+from harness.transfer import entropy, numeric
 from harness.transfer.entropy import Entropy
 from harness.transfer.numeric import Numeric
 from harness.transfer.payload import Array, Payload, Shape, WireFormatError
@@ -40,7 +40,6 @@ __all__ = [
     "WireFormatError",
     "entropy_names",
     "get",
-    "input_formats",
     "numeric_names",
 ]
 
@@ -133,11 +132,6 @@ def get(label: str) -> WireFormat:
     return WireFormat(
         numeric.REGISTRY.create(name, **parameters), entropy.REGISTRY.create(packer, **own), label.endswith(FORCED)
     )
-
-
-def input_formats() -> tuple[str, ...]:
-    """What the input picture may be sent in when the whole model runs on the edge."""
-    return pictures.names()
 
 
 def numeric_names() -> tuple[str, ...]:

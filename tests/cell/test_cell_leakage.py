@@ -67,6 +67,14 @@ def test_without_a_record_the_limit_is_refused_with_the_command_that_makes_one(p
     app.check(spec_of(profiles))
 
 
+def test_what_a_learned_layer_reveals_is_that_of_its_seed(profiles: Path) -> None:
+    def found(*arguments: str) -> set[Path]:
+        return {revealed.path(spec_of(profiles, *arguments, f"seed={seed}"), "content") for seed in (1, 2)}
+
+    assert len(found("transfer_layer=bottleneck")) == 2
+    assert len(found("transfer_layer=avgpool")) == 1
+
+
 def test_cuts_that_reveal_more_are_ruled_out_with_the_reason(profiles: Path, tmp_path: Path) -> None:
     spec = spec_of(profiles, f"constraints.max_leakage={LIMIT}")
     numbers = reveal(spec, profiles)

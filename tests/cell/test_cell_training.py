@@ -19,6 +19,7 @@ from harness.cell import training
 from harness.errors import CapabilityError, SpecError
 from harness.results import accuracy
 from harness.spec import PROJECT, Spec
+from harness.transfer import layers
 
 
 def spec(*overrides: str) -> Spec:
@@ -62,6 +63,18 @@ def test_overrides_reach_the_trainer() -> None:
     assert order.original.distillation == 0
     assert order.data.path == str(PROJECT / "somewhere")
     assert order.model.input_shape == (224, 224, 3)
+
+
+def test_the_code_of_a_layer_of_ones_own_decides_what_is_trained_anew(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(layers.VARIABLE, "")
+    file = tmp_path / "mine.py"
+    asked = ("dataset=fashion_mnist", "dataset.size=32", f"+transfer_layer.source={file}")
+    file.write_text("version = 1\n")
+    first = training.order_of(spec(*asked))
+    assert first.layer_code.keys() == {"transfer_layer_sha256"}
+    file.write_text("version = 2\n")
+    assert training.order_of(spec(*asked)) != first
+    assert training.order_of(spec(*asked[:2])).layer_code == {}
 
 
 @pytest.mark.parametrize(

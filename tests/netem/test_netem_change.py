@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from netem import (
     LinkSpec,
     LinkSpecError,
     Sandbox,
+    ShapingError,
     TcpPolicy,
     apply,
     change,
@@ -59,6 +61,18 @@ def test_restoring_puts_back_what_was_there(sandbox: Sandbox) -> None:
     restore(sandbox, applied)
     assert state() == before
     assert apply(sandbox, SPEC, calibrate=False).backend == applied.backend
+
+
+def test_a_link_whose_relay_was_killed_says_so_and_can_be_taken_away(sandbox: Sandbox) -> None:
+    applied = apply(sandbox, SPEC, backend="relay", calibrate=False)
+    assert applied.relay is not None
+    applied.relay._process.kill()
+    applied.relay._process.wait()
+    time.sleep(0.2)  # until its end of the pipe is closed
+    with pytest.raises(ShapingError, match="link is down"):
+        change(sandbox, applied, replace(SPEC, rate_up_mbps=10))
+    restore(sandbox, applied)
+    apply(sandbox, SPEC, backend="relay", calibrate=False)
 
 
 def test_the_same_seed_loses_the_same_packets(sandbox: Sandbox) -> None:

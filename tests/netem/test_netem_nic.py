@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from netem import CapabilityError, LinkSpec, LinkSpecError, Sandbox, ShapingError
-from netem.nic import NicLink, apply, change, keeping, restore
+from netem import CapabilityError, Impairments, LinkSpec, LinkSpecError, Sandbox, ShapingError
+from netem.nic import AppliedNic, NicLink, apply, change, keeping, restore
 from tests.netem.plain_veth import ADDRESSES, INTERFACE, connect, on_the_board, state, told
 
 pytestmark = pytest.mark.link
@@ -172,6 +172,20 @@ def test_what_is_impossible_is_one_line(veth: Sandbox, journals: Path, nic: tupl
         on_the_board(veth, lambda: apply(NicLink(*nic, LINK), journals=journals))
     assert "\n" not in str(refused.value)
     assert state(veth) == before
+
+
+@pytest.mark.parametrize(
+    ("other", "error", "message"),
+    [
+        (replace(LINK, rate_down_mbps=20), LinkSpecError, "cannot be changed in place"),
+        (replace(LINK, burst_bytes=20_000), LinkSpecError, "cannot be changed in place"),
+        (replace(LINK, impairments_down=Impairments(loss=0.01)), CapabilityError, "no ifb.*--impair=up"),
+    ],
+)
+def test_what_cannot_be_done_without_ifb_is_refused(other: LinkSpec, error: type[Exception], message: str) -> None:
+    applied = AppliedNic(INTERFACE, NIC.peer, "netem", "police", None, 1500, {}, {}, "cubic", "", (), NIC)
+    with pytest.raises(error, match=message):
+        change(applied, other)
 
 
 # -- the command ----------------------------------------------------------------------------------------

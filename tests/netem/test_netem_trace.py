@@ -23,6 +23,15 @@ def test_a_mahimahi_trace_counts_packets(tmp_path: Path) -> None:
     assert trace.steps[1].rate_mbps == pytest.approx(1504 * 8 / 2e3, rel=0.05)
 
 
+@pytest.mark.parametrize("end_ms", [7, 100, 150, 1099])
+def test_a_mahimahi_trace_ends_at_its_last_line_and_keeps_its_rate_to_the_end(tmp_path: Path, end_ms: int) -> None:
+    path = tmp_path / "up.trace"
+    path.write_text("\n".join(str(ms) for ms in range(1, end_ms + 1)) + "\n")
+    trace = Trace.read(path)
+    assert trace.duration_s == end_ms / 1e3
+    assert [step.rate_mbps for step in trace.steps] == pytest.approx([1504 * 8 / 1e3] * len(trace.steps), rel=0.02)
+
+
 def test_a_csv_trace_may_have_delay_and_loss(tmp_path: Path) -> None:
     path = tmp_path / "up.csv"
     path.write_text("t_s,rate_mbps,delay_ms,loss\n0,57,14,\n0.5,5,,0.1\n")
@@ -133,6 +142,17 @@ def test_a_replayed_trace_is_felt_and_its_lateness_known(sandbox: Sandbox) -> No
     assert slow_ms > 7 * fast_ms
     assert replay.as_dict()["steps"] == len(replay.lateness_ms) == 2
     assert min(replay.lateness_ms) >= 0
+
+
+def test_whatever_ends_a_replay_is_raised_where_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError("the namespace is gone")
+
+    monkeypatch.setattr("netem.shaper.change", gone)
+    base = LinkSpec(50, 50, 2, 2)
+    replay = TraceReplay(Sandbox(), None, Trace((Step(0, 10),), 1), base=base)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError, match="gone"), replay:
+        replay._thread.join(10)
 
 
 @pytest.mark.link

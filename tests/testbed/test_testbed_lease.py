@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import DeviceError, HarnessError
 from harness.testbed.lease import Renewal, Tenant
-from harness.testbed.ssh import last_line
+from harness.testbed.surroundings import last_line
 
 #: Answers every line that holds anything, and counts those that hold nothing.
 ECHO = """\

@@ -8,6 +8,7 @@ import itertools
 import shlex
 import shutil
 import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ import pytest
 from harness.errors import DeviceError
 from harness.spec.board import Board
 from harness.testbed import shipping
-from harness.testbed.ssh import Shell, last_line
+from harness.testbed.ssh import Shell
+from harness.testbed.surroundings import last_line
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh here")
 
@@ -108,6 +110,19 @@ def test_the_files_of_a_model_are_shipped_by_content_once(tmp_path: Path) -> Non
     assert again.sent == {}
     plain = {"name": "mobilenetv2", "weights": "imagenet", "file": None, "factory": "nets.own:build"}
     assert shipping.ship_model(again, host, plain) == plain  # type: ignore[arg-type]
+
+
+def test_what_arrives_damaged_leaves_nothing_on_a_board_and_what_is_whole_stands_once(tmp_path: Path) -> None:
+    def take(digest: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-I", "-S", "-c", shipping._TAKE, str(tmp_path), "weights.h5", digest]
+        return subprocess.run(command, input=b"half", capture_output=True, check=False)
+
+    damaged = take("0" * 64)
+    assert (damaged.returncode, damaged.stderr.strip()) == (1, b"what came is not what was sent")
+    assert list(tmp_path.iterdir()) == []
+    digest = hashlib.sha256(b"half").hexdigest()
+    assert [take(digest).returncode for _ in range(2)] == [0, 0]
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [digest, f"{digest}/weights.h5"]
 
 
 def test_what_is_shipped_is_our_code_alone_and_always_the_same_bytes() -> None:
