@@ -144,6 +144,7 @@ def _statistics(summary: Mapping[str, Any]) -> str:
         "forecast_mape": "MAPE of the forecast",
         "forecast_p95_abs_error": "95th percentile of |error| of the forecast",
         "paper_mape": "MAPE of the paper's predictor",
+        "paper_eager_mape": "the same on eager block times, as published",
         "regret": "regret among the splits",
         "regret_all": "regret with the baselines",
         "noise_floor": "noise floor",
