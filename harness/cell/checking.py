@@ -45,6 +45,7 @@ def check(spec: Spec) -> None:
         raise SpecError(
             f"leakage.enabled=true: mode={spec.mode} does not measure what the cuts reveal; allowed: mode=profile"
         )
+    _check_selftest(spec)
     if spec.hardware.kind == "recorded":
         from harness.cell import recorded
 
@@ -56,11 +57,6 @@ def check(spec: Spec) -> None:
         raise SpecError(
             "whatif: a grid is predicted for constant links without jitter or loss; allowed: link=static with "
             "link.jitter_ms, link.loss and the like left null"
-        )
-    if spec.gate.selftest and spec.mode == "validate" and spec.link.name != "static":
-        raise SpecError(
-            f"gate.selftest=true needs a verdict, and link={spec.link.name} has none: its rate changes while requests "
-            "are measured; allowed: link=static"
         )
     cache = ProfileCache(spec)
     if spec.mode == "predict" and spec.predictor.name != FROM_OTHERS:
@@ -79,3 +75,21 @@ def left_out_because(spec: Spec) -> str | None:
     from harness.cell import unrecorded
 
     return unrecorded.reason(spec)
+
+
+def _check_selftest(spec: Spec) -> None:
+    """A self-test that cannot be done would pass for one that was."""
+    if not spec.gate.selftest or spec.mode != "validate":
+        return
+    if not spec.gate.enabled:
+        raise SpecError("gate.selftest=true: with gate.enabled=false there is no gate to test; allowed: one of the two")
+    if spec.link.name != "static":
+        raise SpecError(
+            f"gate.selftest=true needs a verdict, and link={spec.link.name} has none: its rate changes while requests "
+            "are measured; allowed: link=static"
+        )
+    if not spec.hardware.has_edge:
+        raise SpecError(
+            f"gate.selftest=true: most faults are planted into what crosses a link, and hardware={spec.hardware.name} "
+            "has no edge; allowed: a pair of tiers"
+        )
