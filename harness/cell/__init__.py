@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from harness.cell import accuracy, durations, reaching
 from harness.cell.checking import check, left_out_because
 from harness.cell.evidence import circumstances_of, gather
 from harness.cell.forecasting import forecast
+from harness.errors import HarnessError
 from harness.results.records import CellWriter, write_atomic
+from harness.results.schema import Key, Row
 from harness.spec import Spec
 
 __all__ = ["check", "run"]
@@ -124,7 +127,7 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             steps.resume()
             with bed.measuring(folder):
                 measured = runner.measure(profiles, rows, writer)
-            found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps)
+            found, failure = _classify(spec, bed, rows, folder, steps)
             environment |= {
                 "profiles": runner.profile_files(),
                 "load_after": host.load(),
@@ -141,7 +144,19 @@ def _measure(spec: Spec, folder: Path) -> str | None:
         verdict = outcome.validate(spec, profiles, bed.link, rows, measured, facts, writer)
         accuracy.add(folder, found)
     outcome.report(spec, folder)
+    if failure is not None:
+        raise failure
     return verdict
+
+
+def _classify(
+    spec: Spec, bed: LocalTestbed, rows: Sequence[Row], folder: Path, steps: Steps, key: Key | None = None
+) -> tuple[dict[str, Any] | None, HarnessError | None]:
+    """What became of labelled images, or why nothing did: to be raised when all that was measured is on disk."""
+    try:
+        return accuracy.over_the_link(spec, bed.agent, rows, folder, steps, key), None
+    except HarnessError as error:
+        return None, error
 
 
 def _recordings(spec: Spec) -> tuple[Replay | None, dict[str, Any]]:
@@ -186,8 +201,7 @@ def _measure_deployed(spec: Spec, folder: Path) -> None:
             writer.splits(rows)
             with bed.measuring(folder):
                 samples, server = deployed.measure_samples(spec, bed, deployment, writer, steps)
-            key = deployment.manifest.key
-            found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps, key)
+            found, failure = _classify(spec, bed, rows, folder, steps, deployment.manifest.key)
             environment |= {"load_after": host.load(), "gpus_after": reaching.gpus(spec), **bed.aftermath()}
             writer.environment(environment)
         link = {"requested": probed.requested, "achieved": probed.achieved, "backend": probed.backend}
@@ -195,6 +209,8 @@ def _measure_deployed(spec: Spec, folder: Path) -> None:
         deployed.conclude(spec, deployment, rows, samples, extra, writer)
         accuracy.add(folder, found)
     outcome.report(spec, folder)
+    if failure is not None:
+        raise failure
 
 
 def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkReport, dict[str, Any]]:
@@ -215,7 +231,7 @@ def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkRep
     return probed, environment
 
 
-def _show_forecast(spec: Spec, rows: list[Any]) -> None:
+def _show_forecast(spec: Spec, rows: Sequence[Row]) -> None:
     from harness.cell.outcome import title
     from harness.report import console
 
