@@ -20,7 +20,7 @@ from harness.prediction.profile_io import load_features, load_tier, save
 from harness.spec import CODE, Spec
 
 #: What a profile must share with a cell for its times to say something about the cell's tier.
-_SAME = ("tier", "host", "threads", "execution", "versions", "profile_version")
+_SAME = ("tier", "host", "processor", "threads", "execution", "communicator", "versions", "profile_version")
 #: Building the largest model of the zoo takes half a minute on a slow core, TensorFlow's import as long.
 _TIMEOUT_S = 300.0
 
@@ -35,7 +35,7 @@ def other_models(spec: Spec, tier: str) -> list[TierProfile]:
         except SpecError:
             continue  # another version, or broken: whoever needs that very file is told
         fingerprint = profile.fingerprint
-        if fingerprint.get("model") != own["model"] and all(fingerprint.get(key) == own[key] for key in _SAME):
+        if fingerprint.get("model") != own["model"] and all(fingerprint.get(key) == own.get(key) for key in _SAME):
             found[str(fingerprint["model"])] = profile
     return list(found.values())
 

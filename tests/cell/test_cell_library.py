@@ -40,6 +40,8 @@ def test_only_other_models_on_the_very_same_tier_are_found(tmp_path: Path) -> No
     kept(tmp_path, "mobilenetv2", threads=2)
     kept(tmp_path, "xception", execution="eager")
     kept(tmp_path, "vgg19", versions={"tensorflow": "1.0"})
+    kept(tmp_path, "resnet101", processor={"kind": "gpu", "name": "any"})
+    kept(tmp_path, "resnet152", communicator="http_json")
     (tmp_path / "inception_v3-compiled-device-0.json").write_text("{")
     found = other_models(spec(tmp_path), "device")
     assert sorted(map(repr, found)) == sorted(map(repr, wanted))
