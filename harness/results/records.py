@@ -163,12 +163,6 @@ class CellWriter:
         record = {"status": status, "verdict": verdict, "error": error, "exit_code": exit_code}
         write_json(self.folder / STATUS, record)
 
-    def restart(self) -> None:
-        """Removes the records that an earlier, unfinished run of the same cell left: it measures anew."""
-        self.close()
-        for name in (SAMPLES, ANCHORS, SPLITS, ERRORS, SUMMARY, ENVIRONMENT, STATUS):
-            (self.folder / name).unlink(missing_ok=True)
-
     def close(self) -> None:
         """Syncs and closes the files that grow; the writer can be used again afterwards."""
         for file in self._open.values():
