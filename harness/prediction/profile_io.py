@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import SpecError
 from harness.prediction.profile import PROFILE_VERSION, Calibration, CutRecord, ModelFeatures, Table, TierProfile
+from harness.results.records import write_atomic
 from harness.results.schema import Key
 from harness.transfer import pictures
 from harness.transfer.encoding import Encoding
@@ -80,16 +80,7 @@ def as_plain(record: Any) -> dict[str, Any]:
 
 def write_whole(path: Path, record: dict[str, Any]) -> None:
     """JSON on disk, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            json.dump(record, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, json.dumps(record, indent=1))
 
 
 def read(path: Path) -> bytes:
