@@ -10,7 +10,7 @@ from statistics import fmean, median
 
 from harness.report.claims.schema import Claim, Compute, Selection
 from harness.results import accuracy
-from harness.results.cells import Cell, find_cells, is_cell, read_cell
+from harness.results.cells import Cell, cells_in
 from harness.results.records import STATUS, read_json
 from harness.results.schema import Row
 
@@ -96,11 +96,7 @@ class Library:
                 source for source in self._sources if name in (source.name, source.parent.name)
             ]
             self._kept[name] = [
-                cell
-                for folder in folders
-                if folder.is_dir()
-                for cell in ([read_cell(folder, folder.name)] if is_cell(folder) else find_cells(folder))
-                if cell.status == "ok"
+                cell for folder in folders if folder.is_dir() for cell in cells_in(folder) if cell.status == "ok"
             ]
         return self._kept[name]
 
