@@ -81,6 +81,7 @@ def _overhead(samples: list[Sample], payload_bytes: int, link: dict[str, Any]) -
 
 
 def main(folders: list[Path]) -> int:
+    """Print the table; 0 where every candidate is within its bar, else 1."""
     rows, held, parts = [], True, [*(term for term in TERMS if term not in COMPUTED), "other"]
     for folder in folders:
         found = overheads(folder)

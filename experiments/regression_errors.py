@@ -74,6 +74,7 @@ def table(method: tuple[str, ...], profiles: list[TierProfile]) -> list[str]:
 
 
 def main() -> None:
+    """Print the tables; exit code 2 where the folder has none to print."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.regression_errors", description=__doc__.splitlines()[0]
     )
