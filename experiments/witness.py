@@ -26,7 +26,7 @@ from hydra import compose, initialize_config_dir
 
 from harness.errors import HarnessError
 from harness.offloader.runner import Request, Runner, echo, measure
-from harness.results.schema import Key, Sample
+from harness.results.schema import DEVICE_TERMS, Key, Sample
 from harness.spec import PROJECT, Spec
 from harness.testbed.local import LocalTestbed
 from harness.testbed.witness import Passage, passages
@@ -104,7 +104,7 @@ def _joined(
 def _witnessed(name: str, sample: Sample, up: Passage, down: Passage) -> Witnessed:
     terms = sample.terms
     started_ns = sample.started_ns or 0
-    handed_ns = started_ns + 1e6 * sum(terms.get(term, 0.0) for term in ("device", "device_tl", "serialize"))
+    handed_ns = started_ns + 1e6 * sum(terms.get(term, 0.0) for term in DEVICE_TERMS)
     parsed_ns = started_ns + 1e6 * sample.total_ms
     complete_ns = handed_ns + 1e6 * terms["uplink"]
     return Witnessed(

@@ -19,8 +19,10 @@ TERMS = (
     "edge",
     "downlink",
 )
+#: What each tier spends on a request by its own clock, in this order. The queue before the edge is the server's.
+DEVICE_TERMS, EDGE_TERMS = ("device", "device_tl", "serialize"), ("deserialize", "edge_tl", "edge")
 #: Terms measured inside a tier, with one clock each; the rest of the total is the network's.
-TIER_TERMS = ("device", "device_tl", "serialize", "queue", "deserialize", "edge_tl", "edge")
+TIER_TERMS = (*DEVICE_TERMS, "queue", *EDGE_TERMS)
 
 #: Idleness before a request: what the last one left behind (acknowledgements, a trace file) is done by then. Part of
 #: what a request is: a candidate's own silence between two transfers holds it.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.report import style
 from harness.report.figures import canvas
 from harness.results.cells import Cell
-from harness.results.schema import TERMS, Row
+from harness.results.schema import DEVICE_TERMS, EDGE_TERMS, TERMS, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def _waterfall(axes: Axes, steps: Mapping[str, Array], replayed: bool) -> None:
     for place, (term, errors) in enumerate(steps.items()):
         mean, whole = float(np.mean(errors)), term == "total"
         bottom = 0.0 if whole else start
-        dictated = replayed and term in ("device", "device_tl", "serialize", "deserialize", "edge_tl", "edge")
+        dictated = replayed and term in (*DEVICE_TERMS, *EDGE_TERMS)
         colour = "#1d2129" if whole else style.TERM_COLOURS.get(term, "#9aa2ae")
         axes.bar(
             place, mean, 0.8, bottom=bottom, color=colour, edgecolor="#4b5563", lw=0.5,
