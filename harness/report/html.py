@@ -139,6 +139,7 @@ def _value(value: Any) -> str:
 def _statistics(summary: Mapping[str, Any]) -> str:
     percents = {
         "mape": "MAPE",
+        "mape_splits": "MAPE of the splits that no anchor shares",
         "p95_abs_error": "95th percentile of |error|",
         "bias": "bias",
         "forecast_mape": "MAPE of the forecast",
