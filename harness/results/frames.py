@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.results.cells import Cell, gathered, swept_keys
-from harness.results.schema import COLUMNS, SWEEP_COLUMNS
+from harness.results.schema import SWEEP_COLUMNS, columns_of
 
 if TYPE_CHECKING:
     import pandas
@@ -40,8 +40,10 @@ def load(*sources: str | Path) -> pandas.DataFrame:
         ) from error
     cells = gathered(map(Path, sources), "harness.load: ")
     keys = swept_keys(cells)
-    columns = ["cell", *SWEEP_COLUMNS, *(f"sweep.{key}" for key in keys), *COLUMNS]
-    records = [record for cell in cells if cell.status == "ok" for record in _records(cell, keys)]
+    good = [cell for cell in cells if cell.status == "ok"]
+    own = columns_of(row for cell in good for row in cell.rows)
+    columns = ["cell", *SWEEP_COLUMNS, *(f"sweep.{key}" for key in keys), *own]
+    records = [record for cell in good for record in _records(cell, keys)]
     frame = pandas.DataFrame.from_records(records, columns=columns)
     for column in frame.columns:
         if column.endswith(("_ms", "_mbps", "_bytes")) or column in ("error", "samples"):

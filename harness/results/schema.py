@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,3 +197,8 @@ class Row:
         for name in PROVENANCE_COLUMNS:
             flat[name] = ";".join(getattr(self, name))
         return {name: flat.get(name) for name in (*COLUMNS, *PROVENANCE_COLUMNS)}
+
+
+def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Columns of a table of these rows: those of provenance too where anything in it was replayed."""
+    return (*COLUMNS, *PROVENANCE_COLUMNS) if any(row.replayed for row in rows) else COLUMNS
