@@ -82,6 +82,7 @@ class Constants:
 
     @classmethod
     def of(cls, calibration: Calibration) -> Constants:
+        """Lines through the echoes of a calibration."""
         return cls(calibration, *(_line(calibration, term) for term in ("uplink_excess", "queue")))
 
     def rest_ms(self, link: LinkSpec, request: Request, payload_bytes: int) -> float:
@@ -93,6 +94,7 @@ class Constants:
         return sum(tiers.values()) + queue + down + own.other_ms
 
     def uplink_ms(self, link: LinkSpec, payload_bytes: int, state: State, silence_ms: float) -> float:
+        """The formula's, and what gRPC adds to it."""
         theory = uplink_ms(link, np.array([float(payload_bytes)]), state=state, silence_ms=silence_ms)
         return float(theory[0]) + self.uplink_excess[0] + self.uplink_excess[1] * payload_bytes
 

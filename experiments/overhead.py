@@ -46,6 +46,7 @@ class Overhead:
 
     @property
     def within(self) -> bool:
+        """Whether it keeps to the bar of its payload."""
         if self.payload_bytes > LARGE_BYTES:
             return self.share <= MAX_SHARE_LARGE
         return self.over_ms <= MAX_MS or self.share <= MAX_SHARE

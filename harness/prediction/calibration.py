@@ -45,6 +45,10 @@ def calibrate(
         link: the link that the echoes crossed; its theory is taken off.
         slowdown: the pace of the device while they were taken; taken off too.
         response_bytes: what a response weighs.
+        fingerprint: what the calibration is valid for.
+
+    Raises:
+        HarnessError: anchors contradict each other beyond use.
     """
     anchor_ms = {
         key: {

@@ -16,7 +16,7 @@ from harness.transfer import wire
 class Trained:
     """A finished training.
 
-    record: of `accuracy.json`. payload_bytes: at the cut, encoded, None where its size depends on the picture.
+    record: of `accuracy.json`. rows: its stages.
     """
 
     cell: Cell
@@ -24,10 +24,12 @@ class Trained:
     rows: list[Row]
 
     def row(self, stage: str) -> Row | None:
+        """That of a stage; None where it was left out."""
         return accuracy.find(self.rows, stage)
 
     @property
     def payload_bytes(self) -> int | None:
+        """What a request sends, encoded, bytes; None where that depends on the picture."""
         return wire.get(str(self.record["wire_format"])).payload_bytes((1, *self.record["payload_shape"]))
 
     @property
