@@ -15,6 +15,7 @@ _SPEC = "spec.yaml"
 #: What a sweep has at its root beside its cells.
 _OF_A_SWEEP = frozenset(
     {"results.csv", "summary.json", "summary.md", "report.html", "junit.xml", "multirun.yaml", "sweep.json", ".code"}
+    | {"error.log"}  # where gathering it went wrong
 )
 _OF_A_FIGURE = frozenset({".csv", ".svg", ".png", ".pdf"})
 #: What stands beside cached profiles.
