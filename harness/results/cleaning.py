@@ -22,7 +22,7 @@ _OF_A_FIGURE = frozenset({".csv", ".svg", ".png", ".pdf"})
 _LOGS = frozenset({"drift.jsonl", "durations.jsonl"})
 #: Profiles are named by what they hold and by its content (`harness.cell.cache`); a journal is one in the making.
 _PROFILE = re.compile(
-    r".+-(?:(?:compiled|eager)-(?:device|edge|calibration)|features-.+)-[0-9a-f]{16}\.json(?:\.journal)?"
+    r".+-(?:(?:compiled|eager)-(?:device|edge|calibration)|features-.+|leakage)-[0-9a-f]{16}\.json(?:\.journal)?"
 )
 
 
