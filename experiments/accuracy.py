@@ -31,7 +31,7 @@ from scipy.stats import t as student
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import Cell, markdown, run_all
+from experiments.cells import ROOT, Cell, markdown, run_all
 from experiments.ledger import Ledger
 from harness.results import accuracy
 
@@ -189,16 +189,18 @@ def expected(cell: Cell, record: Mapping[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing, print the table."""
+    """0 where every bar holds, 1 where one is broken, 2 for a wrong call, 4 while cells are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", default=",".join(f"{model}:{split}" for model, split in NETWORKS))
-    parser.add_argument("--formats", default=",".join(FORMATS))
-    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
+    parser.add_argument(
+        "--networks", default=",".join(f"{model}:{split}" for model, split in NETWORKS), help="MODEL:CUT"
+    )
+    parser.add_argument("--formats", default=",".join(FORMATS), help="of conf/wire_format")
+    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="of the retraining")
     parser.add_argument("--train", default="distilled", help="recipe of conf/train")
     parser.add_argument("--each", action="store_true", help="an original of its own for each seed")
     parser.add_argument("--minutes", type=float, help="start no cell after so many")
-    parser.add_argument("--folder", type=Path, default=Path("outputs/accuracy"))
-    parser.add_argument("more", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "accuracy", help="of the cells")
+    parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="for every cell")
     given = parser.parse_args(arguments)
     networks = [(name.partition(":")[0], int(name.partition(":")[2])) for name in given.networks.split(",")]
     seeds = [int(seed) for seed in given.seeds.split(",")]

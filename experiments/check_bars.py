@@ -52,6 +52,9 @@ def uplink_holds(folder: Path, spec: dict[str, Any]) -> bool:
         if not UPLINK_LOW * base <= uplink <= UPLINK_HIGH * base + UPLINK_HIGH_MS:
             held = False
             print(f"  uplink of {row.key}: {uplink:.2f} ms is outside the bounds around {base:.2f} ms")
+    if not ratios:
+        print("  no uplink of a maxpool cut was measured: nothing to hold")
+        return False
     print(f"  uplink / (payload x 8 / rate + RTT / 2) at {len(ratios)} cuts: {min(ratios):.3f} to {max(ratios):.3f}")
     return held
 
@@ -59,6 +62,9 @@ def uplink_holds(folder: Path, spec: dict[str, Any]) -> bool:
 def sums_close(folder: Path) -> bool:
     """In every single request the terms and `other` are the total, and `other` is a small share of it."""
     samples = read_samples(folder)
+    if not samples:
+        print("  no request is in samples.jsonl: nothing to hold")
+        return False
     gap = max(abs(sum(sample.terms.values()) + sample.other_ms - sample.total_ms) for sample in samples)
     share = max(abs(sample.other_ms) / sample.total_ms for sample in samples)
     print(f"  {len(samples)} requests: terms + other = total to {gap:.1e} ms; largest share of other {share:.2%}")
@@ -67,10 +73,13 @@ def sums_close(folder: Path) -> bool:
 
 def runs_agree(one: Path, other: Path) -> bool:
     """Every cut that both measured differs by no more than their noise floors together."""
-    floors = [read_json(folder / "summary.json")["noise_floor"] for folder in (one, other)]
+    floors = [read_json(folder / "summary.json").get("noise_floor") or 0.0 for folder in (one, other)]
     allowed = sum(floors)
     first, second = (measured(folder) for folder in (one, other))
     shared = [key for key in first if key in second]
+    if not shared:
+        print(f"\n{one} and {other} measured no candidate in common: nothing to hold")
+        return False
     off = {key: (second[key].measured_ms or 0) / (first[key].measured_ms or 1) - 1 for key in shared}
     worst = max(off, key=lambda key: abs(off[key]))
     beyond = [key for key in shared if abs(off[key]) > allowed]

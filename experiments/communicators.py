@@ -14,15 +14,14 @@ tensor to the message; `queue` the server's from the complete message to the tai
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, Cell, markdown, percent, run_all, summary
-from experiments.ledger import RECORDS, Ledger
+from experiments.cells import Cell, markdown, percent, summary
+from experiments.ledger import Ledger, parser
 from harness.results.records import read_splits
 from harness.results.schema import Key
 
@@ -103,24 +102,14 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """0 where no finished cell's gate failed, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "communicators", help="of the cells")
-    parser.add_argument("--hardware", default=",".join(HARDWARE), help="pairs of tiers, comma-separated")
-    parser.add_argument("--minutes", type=float, default=None, help="start no cell later than this")
-    parser.add_argument("--anew", action="store_true", help="measure also what is on record")
-    parser.add_argument("--table", action="store_true", help="run nothing")
-    options = parser.parse_args(arguments)
-    cells = plan(tuple(options.hardware.split(",")))
+    """0 where no finished cell's gate failed, 1 where one did, 2 for a wrong call."""
+    options = parser(__doc__, "communicators")
+    options.add_argument("--hardware", default=",".join(HARDWARE), help="pairs of tiers, comma-separated")
+    given = options.parse_args(arguments)
     ledger = Ledger.of("communicators")
-    if not options.table:
-        known = {} if options.anew else ledger.found(cell.name for cell in cells)
-        missing = [cell for cell in cells if cell.name not in known]
-        for cell in run_all(missing, options.folder, minutes=options.minutes):
-            ledger.add(cell.name, row(cell, options.folder / cell.name), options.folder / cell.name)
+    ledger.measure(plan(tuple(given.hardware.split(","))), given, row)
     everything = list(ledger.found(cell.name for cell in plan()).values())
-    if everything:
-        (RECORDS / "communicators.md").write_text(document(everything, ledger.hosts()), encoding="utf-8")
+    ledger.publish(document(everything, ledger.hosts()))
     print(table(everything))
     return 1 if any(each["verdict"] == "fail" for each in everything) else 0
 

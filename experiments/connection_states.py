@@ -82,6 +82,7 @@ class Constants:
 
     @classmethod
     def of(cls, calibration: Calibration) -> Constants:
+        """Lines through the echoes of a calibration."""
         return cls(calibration, *(_line(calibration, term) for term in ("uplink_excess", "queue")))
 
     def rest_ms(self, link: LinkSpec, request: Request, payload_bytes: int) -> float:
@@ -93,6 +94,7 @@ class Constants:
         return sum(tiers.values()) + queue + down + own.other_ms
 
     def uplink_ms(self, link: LinkSpec, payload_bytes: int, state: State, silence_ms: float) -> float:
+        """The formula's, and what gRPC adds to it."""
         theory = uplink_ms(link, np.array([float(payload_bytes)]), state=state, silence_ms=silence_ms)
         return float(theory[0]) + self.uplink_excess[0] + self.uplink_excess[1] * payload_bytes
 
@@ -260,16 +262,17 @@ def record(arguments: argparse.Namespace, outcomes: Sequence[Outcome], records: 
 
 
 def main() -> int:
+    """0 where every median is near enough, 1 where one is not or a congestion control was left out."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.connection_states", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--model", default="mobilenetv2")
+    parser.add_argument("--model", default="mobilenetv2", help="of conf/model")
     parser.add_argument("--bandwidth", type=float, default=57.0, help="Mbit/s up")
     parser.add_argument("--latency", type=float, default=28.0, help="ms, round trip")
     parser.add_argument("--samples", type=int, default=7, help="requests a row")
     parser.add_argument("--control", help="comma-separated; default: all that this host permits")
     parser.add_argument("--keep-window", action="store_true", help="no slow start after idle")
-    parser.add_argument("--folder", type=Path, default=PROJECT / "outputs" / "connection_states")
+    parser.add_argument("--folder", type=Path, default=PROJECT / "outputs" / "connection_states", help="of the logs")
     arguments = parser.parse_args()
     controls = arguments.control.split(",") if arguments.control else CONTROLS_FILE.read_text().split()
     known: list[Outcome] = []

@@ -13,15 +13,14 @@ regret <= 1 % and tau-b >= the A/A tau - 0.03; `inconclusive` where drift or noi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, Cell, markdown, percent, run_all, summary
-from experiments.ledger import RECORDS, Ledger
+from experiments.cells import Cell, markdown, percent, summary
+from experiments.ledger import Ledger, parser
 
 MODELS = ("densenet169", "densenet201", "resnet101", "inceptionresnet_v2", "inception_v3")
 #: (Mbit/s, ms): the paper's link, and those of its Figure 9.
@@ -116,31 +115,18 @@ def table(rows: list[dict[str, Any]]) -> str:
     )  # fmt: skip
 
 
-def measure(cells: list[Cell], folder: Path, ledger: Ledger, *, minutes: float | None) -> None:
-    """Run the cells and put each that finished on record at once."""
-    for cell in run_all(cells, folder, minutes=minutes):
-        own = folder / cell.name
-        ledger.add(cell.name, row(cell, summary(own)), own)
-
-
 def main(arguments: list[str]) -> int:
     """0 where every finished cell holds or could not tell, 1 where one missed, 2 for a wrong call."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "fidelity", help="of the cells")
-    parser.add_argument("--only", default="", help="cells whose name holds this")
-    parser.add_argument("--minutes", type=float, default=None, help="start no cell later than this")
-    parser.add_argument("--anew", action="store_true", help="measure also what is on record")
-    parser.add_argument("--table", action="store_true", help="run nothing")
-    options = parser.parse_args(arguments)
-    cells = [cell for cell in plan() if options.only in cell.name]
+    options = parser(__doc__, "fidelity")
+    options.add_argument("--only", default="", help="cells whose name holds this")
+    given = options.parse_args(arguments)
+    cells = [cell for cell in plan() if given.only in cell.name]
     if not cells:
-        parser.error(f"--only {options.only!r}: no such cell; allowed: a part of {', '.join(c.name for c in plan())}")
+        options.error(f"--only {given.only!r}: no such cell; allowed: a part of {', '.join(c.name for c in plan())}")
     ledger = Ledger.of("fidelity")
-    if not options.table:
-        known = {} if options.anew else ledger.found(cell.name for cell in cells)
-        measure([cell for cell in cells if cell.name not in known], options.folder, ledger, minutes=options.minutes)
+    ledger.measure(cells, given, lambda cell, folder: row(cell, summary(folder)))
     everything = ledger.found(cell.name for cell in plan())
-    (RECORDS / "fidelity.md").write_text(document(list(everything.values()), ledger.hosts()), encoding="utf-8")
+    ledger.publish(document(list(everything.values()), ledger.hosts()))
     rows = [everything[cell.name] for cell in cells if cell.name in everything]
     print(table(rows))
     print(f"{len(rows)} of {len(cells)} cells measured")

@@ -11,7 +11,6 @@ with 1 where a run was rejected that has no fault, or a planted fault was not ca
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -20,8 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, Cell, markdown, percent, run_all, summary
-from experiments.ledger import RECORDS, Ledger
+from experiments.cells import Cell, markdown, percent, summary
+from experiments.ledger import Ledger, parser
 from harness.validation.faults import FAULTS
 
 #: The arguments of the validation in .ci/run.
@@ -72,35 +71,27 @@ def held(records: Sequence[dict[str, Any]]) -> bool:
     return bool(records) and not rejected and all(each["caught"] for record in records for each in record["selftest"])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is left, print and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "gate_power")
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--anew", action="store_true", help="measure also what is on record")
-    parser.add_argument("--table", action="store_true", help="run nothing")
-    given = parser.parse_args(arguments)
-    folder, ledger = given.folder.resolve(), Ledger.of("gate_power")
-    cells = plan(given.runs, folder)
-    names = [cell.name for cell in cells]
-    if not given.table:
-        known = {} if given.anew else ledger.found(names)
-        for cell in run_all([cell for cell in cells if cell.name not in known], folder, minutes=given.minutes):
-            ledger.add(cell.name, outcome(summary(folder / cell.name)), folder / cell.name)
-    records = list(ledger.found(names).values())
-    text = table(records)
-    title = f"# Does the gate reject good work, does it see faults?\n\nMeasured on {'; '.join(ledger.hosts())}.\n\n"
-    (RECORDS / "gate_power.md").write_text(title + text, encoding="utf-8")
-    print(f"\n{text}")
-    return 0 if held(records) else 1
-
-
 def outcome(record: dict[str, Any]) -> dict[str, Any]:
     """What of a `summary.json` the table needs."""
     faults = [{name: each[name] for name in ("fault", "verdict", "caught")} for each in record["selftest"]]
     kept = {name: record[name] for name in ("verdict", "reasons", "mape", "noise_floor", "drift", "forecast_mape")}
     return {**kept, "selftest": faults}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 where it holds (see above), 1 where it does not, 2 for a wrong call."""
+    options = parser(__doc__, "gate_power")
+    options.add_argument("--runs", type=int, default=20, help="repetitions of CI's validation")
+    given = options.parse_args(arguments)
+    ledger = Ledger.of("gate_power")
+    cells = plan(given.runs, given.folder)
+    ledger.measure(cells, given, lambda _, folder: outcome(summary(folder)))
+    records = list(ledger.found(cell.name for cell in cells).values())
+    text = table(records)
+    title = f"# Does the gate reject good work, does it see faults?\n\nMeasured on {'; '.join(ledger.hosts())}.\n\n"
+    ledger.publish(title + text)
+    print(f"\n{text}")
+    return 0 if held(records) else 1
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.cells import markdown
-from experiments.ledger import RECORDS, Ledger
+from experiments.ledger import Ledger
 from tests.faults.conftest import prepare
 from tests.faults.kills import CELL, PARTS, kill
 from tests.runs import Host
@@ -52,11 +52,12 @@ def table(records: Sequence[dict[str, Any]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """0 where nothing on record was wrong, 1 where anything was, 2 for a wrong call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--kills", type=int, default=20, help="of each part")
+    parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated")
     parser.add_argument("--minutes", type=float, help="start none later than this")
-    parser.add_argument("--anew", action="store_true", help="also what is on record")
+    parser.add_argument("--anew", action="store_true", help="repeat also what is on record")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args(argv)
     parts = options.parts.split(",")
@@ -70,10 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run(todo, ledger, options.minutes)
     text = table(list(ledger.found(name for name, _, _ in plan).values()))
     print(text)
-    (RECORDS / "kills.md").write_text(
+    ledger.publish(
         f"# Parts of a running cell, killed\n\nWritten by `python experiments/kills.py`; each kill is in `kills.jsonl`."
-        f"\n\n{text}\n\nOn {'; '.join(ledger.hosts())}.\n",
-        encoding="utf-8",
+        f"\n\n{text}\n\nOn {'; '.join(ledger.hosts())}.\n"
     )
     return 1 if any(record["wrong"] for record in ledger.all().values()) else 0
 

@@ -6,17 +6,38 @@ the hour that it was measured in; a cell that is measured again replaces its lin
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from experiments.cells import ROOT, Cell, run_all
+from harness.results.records import write_atomic
 from harness.testbed import host
 
 RECORDS = Path(__file__).resolve().parent / "records"
 SCHEMA_VERSION = 1
+
+
+def parser(told: str | None, experiment: str) -> argparse.ArgumentParser:
+    """The options of an experiment whose cells are put on record: `folder` (absolute), `minutes`, `anew`, `table`.
+
+    Args:
+        told: what `--help` says: the module's docstring.
+        experiment: names the folder of the cells below outputs/.
+    """
+    made = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    folder = ROOT / "outputs" / experiment
+    made.add_argument("--folder", type=lambda text: Path(text).resolve(), default=folder, help="of the cells")
+    made.add_argument("--minutes", type=float, default=None, help="start no cell later than this")
+    made.add_argument(
+        "--anew", action="store_true", help="measure also what is on record; what the folder holds finished stays"
+    )
+    made.add_argument("--table", action="store_true", help="run nothing")
+    return made
 
 
 @dataclass(frozen=True)
@@ -53,10 +74,28 @@ class Ledger:
         """
         line = {"schema_version": SCHEMA_VERSION, "name": name, **_where(folder), "found": found}
         lines = {**self._lines(), name: line}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        new.write_text("".join(json.dumps(each) + "\n" for each in lines.values()), encoding="utf-8")
-        new.replace(self.path)
+        write_atomic(self.path, "".join(json.dumps(each) + "\n" for each in lines.values()))
+
+    def measure(
+        self, cells: Sequence[Cell], options: argparse.Namespace, found: Callable[[Cell, Path], dict[str, Any]]
+    ) -> None:
+        """Run the cells that are not on record, and put each that finished on record at once.
+
+        Args:
+            options: of `parser`; with `table` nothing is run, with `anew` also what is on record.
+            found: what of a finished cell, whose folder it is given, goes on record.
+        """
+        if options.table:
+            return
+        known = {} if options.anew else self.found(cell.name for cell in cells)
+        missing = [cell for cell in cells if cell.name not in known]
+        for cell in run_all(missing, options.folder, minutes=options.minutes):
+            self.add(cell.name, found(cell, options.folder / cell.name), options.folder / cell.name)
+
+    def publish(self, text: str) -> None:
+        """Put the experiment's table (Markdown) beside its lines; nothing where there are none yet."""
+        if self.path.exists():
+            write_atomic(self.path.with_suffix(".md"), text)
 
     def hosts(self) -> list[str]:
         """The machines that the lines come from, each once."""

@@ -46,6 +46,7 @@ class Overhead:
 
     @property
     def within(self) -> bool:
+        """Whether it keeps to the bar of its payload."""
         if self.payload_bytes > LARGE_BYTES:
             return self.share <= MAX_SHARE_LARGE
         return self.over_ms <= MAX_MS or self.share <= MAX_SHARE
@@ -81,6 +82,7 @@ def _overhead(samples: list[Sample], payload_bytes: int, link: dict[str, Any]) -
 
 
 def main(folders: list[Path]) -> int:
+    """Print the table; 0 where every candidate is within its bar, else 1."""
     rows, held, parts = [], True, [*(term for term in TERMS if term not in COMPUTED), "other"]
     for folder in folders:
         found = overheads(folder)

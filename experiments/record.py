@@ -48,7 +48,7 @@ _TILES, _SIDE = 6, 48
 def main(arguments: list[str]) -> int:
     """0 where something was put on record, 1 where no cell of the sweep ended well, 2 for a wrong call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", type=Path)
+    parser.add_argument("sweep", type=Path, help="folder of a sweep, as hydra.sweep.dir had it")
     parser.add_argument("--name", help="of the experiment; the sweep's folder name unless given")
     parser.add_argument("--to", type=Path, default=RECORDED, help="folder of all that is on record")
     options = parser.parse_args(arguments)

@@ -20,7 +20,7 @@ from harness.prediction.profile_io import load_tier
 from harness.prediction.regression import fit_regression, scission_features
 
 #: What profiles must share to be compared.
-METHOD = ("tier", "host", "threads", "execution")
+METHOD = ("tier", "host", "processor", "threads", "execution")
 
 
 def groups(folder: Path) -> dict[tuple[str, ...], list[TierProfile]]:
@@ -32,8 +32,13 @@ def groups(folder: Path) -> dict[tuple[str, ...], list[TierProfile]]:
         except SpecError:
             continue
         own = profile.fingerprint
-        found[tuple(str(own.get(key)) for key in METHOD)][str(own.get("model"))] = profile
+        found[tuple(_told(own.get(key)) for key in METHOD)][str(own.get("model"))] = profile
     return {method: list(models.values()) for method, models in found.items() if len(models) > 2}
+
+
+def _told(value: object) -> str:
+    """A part of a fingerprint on a line; of a processor its kind and what else is known of it."""
+    return " ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def row(left_out: TierProfile, others: list[TierProfile]) -> str:
@@ -69,6 +74,7 @@ def table(method: tuple[str, ...], profiles: list[TierProfile]) -> list[str]:
 
 
 def main() -> None:
+    """Print the tables; exit code 2 where the folder has none to print."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.regression_errors", description=__doc__.splitlines()[0]
     )

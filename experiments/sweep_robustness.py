@@ -147,9 +147,10 @@ def run_bad(folder: Path, arguments: tuple[str, ...]) -> int:
 
 
 def main() -> int:
+    """0 where nothing wanted is missing, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=PROJECT / "outputs" / "sweep_robustness")
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=PROJECT / "outputs" / "sweep_robustness", help="of the sweeps")
+    parser.add_argument("--kills", type=int, default=3, help="of the first sweep")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     options = parser.parse_args()
     folder = options.folder.resolve()

@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
     """0 where every cell is there, 1 where one is missing, 2 for a wrong call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profiles", type=Path, help="folder of the authors' recordings")
-    parser.add_argument("--folder", type=Path, default=ROOT / "outputs")
+    parser.add_argument("--folder", type=Path, default=ROOT / "outputs", help="of the sweeps")
     parser.add_argument("--samples", type=int, default=None, help="requests per candidate, 10 unless told")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)

@@ -50,10 +50,12 @@ class Cell:
 
     @property
     def link_name(self) -> str:
+        """Cells of one link have the same."""
         return f"{self.link.rate_up_mbps:g} Mbit/s, {self.link.rtt_ms:g} ms"
 
     @property
     def bytes_by_rate_ms(self) -> np.ndarray:
+        """Payload over uplink rate, ms; [candidate]."""
         return self.payload_bytes * 8 / (self.link.rate_up_mbps * 1e3)
 
 

@@ -40,6 +40,7 @@ class Overhead:
 
     @property
     def share(self) -> float:
+        """Of the request, a fraction."""
         return (self.device_tl_ms + self.edge_tl_ms) / self.total_ms
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cell import accuracy, durations, encodings, reaching, remote
-from harness.cell.cache import ProfileCache
-from harness.cell.evidence import FROM_OTHERS, circumstances_of, gather
-from harness.cell.forecasting import facts, forecast
-from harness.errors import SpecError
+from harness.cell import accuracy, durations, reaching
+from harness.cell.checking import check, left_out_because
+from harness.cell.evidence import circumstances_of, gather
+from harness.cell.forecasting import forecast
+from harness.errors import HarnessError
 from harness.results.records import CellWriter, write_atomic
+from harness.results.schema import Key, Row
 from harness.spec import Spec
 
+__all__ = ["check", "run"]
+
 #: The `ip` and `tc` lines that would make the link of the cell.
-LINK = "link.txt"
+_LINK = "link.txt"
 
 if TYPE_CHECKING:
     from harness.cell.measuring import CellRunner
@@ -45,7 +49,7 @@ def run(spec: Spec, folder: Path) -> str | None:
     if spec.hardware.edge.endpoint == "per_cut" and spec.mode == "measure":
         _measure_deployed(spec, folder)
         return None
-    if (missing := _unrecorded(spec)) is not None:
+    if (missing := left_out_because(spec)) is not None:
         from harness.cell import unrecorded
 
         unrecorded.write(spec, folder, missing)
@@ -66,77 +70,6 @@ def run(spec: Spec, folder: Path) -> str | None:
         verdict = _measure(spec, folder)
     durations.append(spec, replace(durations.shape_of(spec, profiled=kept), seconds=time.monotonic() - started))
     return verdict
-
-
-def check(spec: Spec) -> None:
-    """Find what is wrong with a cell before anything of it exists.
-
-    Raises:
-        SpecError: its link, transfer layer or wire format is impossible, its weights file is missing, or mode=predict
-            has no profile to predict from. `measure.splits` or `constraints` name what the cached profile lacks.
-    """
-    from harness.prediction import constraints
-    from harness.prediction.circumstances import plain
-    from harness.prediction.selection import require_cuts
-    from harness.testbed.link import link_spec
-
-    link_spec(spec)
-    remote.check(spec)
-    if spec.mode == "train":
-        from harness.cell import training
-
-        training.check(spec)
-        return
-    if spec.mode == "deploy":
-        from harness.cell import deploying
-
-        deploying.check(spec)
-        return
-    reaching.check(spec)
-    if spec.hardware.edge.deployment is not None or spec.hardware.edge.endpoint != "multiplexed":
-        from harness.cell import deployed
-
-        deployed.check(spec)
-    encodings.ranked(spec)
-    accuracy.check(spec)
-    if spec.leakage.enabled and spec.mode != "profile":
-        raise SpecError(
-            f"leakage.enabled=true: mode={spec.mode} does not measure what the cuts reveal; allowed: mode=profile"
-        )
-    if spec.hardware.kind == "recorded":
-        from harness.cell import recorded
-
-        if _unrecorded(spec) is None:
-            recorded.check(spec)
-        return
-    circumstances = circumstances_of(spec)
-    if spec.whatif.asked and not plain(link_spec(spec), circumstances):
-        raise SpecError(
-            "whatif: a grid is predicted for constant links without jitter or loss; allowed: link=static with "
-            "link.jitter_ms, link.loss and the like left null"
-        )
-    if spec.gate.selftest and spec.mode == "validate" and spec.link.name != "static":
-        raise SpecError(
-            f"gate.selftest=true needs a verdict, and link={spec.link.name} has none: its rate changes while requests "
-            "are measured; allowed: link=static"
-        )
-    cache = ProfileCache(spec)
-    if spec.mode == "predict" and spec.predictor.name != FROM_OTHERS:
-        cache.require()
-    tiers = cache.tiers()
-    if tiers is not None:
-        constraints.require(spec.constraints, facts(spec, tiers[0]))
-    if tiers is not None and not isinstance(spec.measure.splits, str):
-        require_cuts(spec.measure.splits, [cut.index for cut in tiers[0].cuts])
-
-
-def _unrecorded(spec: Spec) -> str | None:
-    """Why a cell on recorded hardware is left out, None for one that is run."""
-    if spec.hardware.kind != "recorded":
-        return None
-    from harness.cell import unrecorded
-
-    return unrecorded.reason(spec)
 
 
 def _predict(spec: Spec, folder: Path) -> None:
@@ -194,7 +127,7 @@ def _measure(spec: Spec, folder: Path) -> str | None:
             steps.resume()
             with bed.measuring(folder):
                 measured = runner.measure(profiles, rows, writer)
-            found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps)
+            found, failure = _classify(spec, bed, rows, folder, steps)
             environment |= {
                 "profiles": runner.profile_files(),
                 "load_after": host.load(),
@@ -211,7 +144,19 @@ def _measure(spec: Spec, folder: Path) -> str | None:
         verdict = outcome.validate(spec, profiles, bed.link, rows, measured, facts, writer)
         accuracy.add(folder, found)
     outcome.report(spec, folder)
+    if failure is not None:
+        raise failure
     return verdict
+
+
+def _classify(
+    spec: Spec, bed: LocalTestbed, rows: Sequence[Row], folder: Path, steps: Steps, key: Key | None = None
+) -> tuple[dict[str, Any] | None, HarnessError | None]:
+    """What became of labelled images, or why nothing did: to be raised when all that was measured is on disk."""
+    try:
+        return accuracy.over_the_link(spec, bed.agent, rows, folder, steps, key), None
+    except HarnessError as error:
+        return None, error
 
 
 def _recordings(spec: Spec) -> tuple[Replay | None, dict[str, Any]]:
@@ -256,8 +201,7 @@ def _measure_deployed(spec: Spec, folder: Path) -> None:
             writer.splits(rows)
             with bed.measuring(folder):
                 samples, server = deployed.measure_samples(spec, bed, deployment, writer, steps)
-            key = deployment.manifest.key
-            found = accuracy.over_the_link(spec, bed.agent, rows, folder, steps, key)
+            found, failure = _classify(spec, bed, rows, folder, steps, deployment.manifest.key)
             environment |= {"load_after": host.load(), "gpus_after": reaching.gpus(spec), **bed.aftermath()}
             writer.environment(environment)
         link = {"requested": probed.requested, "achieved": probed.achieved, "backend": probed.backend}
@@ -265,6 +209,8 @@ def _measure_deployed(spec: Spec, folder: Path) -> None:
         deployed.conclude(spec, deployment, rows, samples, extra, writer)
         accuracy.add(folder, found)
     outcome.report(spec, folder)
+    if failure is not None:
+        raise failure
 
 
 def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkReport, dict[str, Any]]:
@@ -279,13 +225,13 @@ def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkRep
     probed = bed.probe()
     environment = _environment(bed) | {"link": probed.as_dict()}
     writer.environment(environment)
-    write_atomic(writer.folder / LINK, "\n".join(planned_commands(bed.link, bed.applied.backend)) + "\n")
+    write_atomic(writer.folder / _LINK, "\n".join(planned_commands(bed.link, bed.applied.backend)) + "\n")
     bed.require(probed)
     steps("probing the link", 1.0)
     return probed, environment
 
 
-def _show_forecast(spec: Spec, rows: list[Any]) -> None:
+def _show_forecast(spec: Spec, rows: Sequence[Row]) -> None:
     from harness.cell.outcome import title
     from harness.report import console
 

@@ -40,8 +40,11 @@ def circumstances_of(spec: Spec) -> Circumstances | None:
         SpecError: it cannot be predicted, and predicting is what the mode is for.
     """
     found = Circumstances(spec.measure.connection, spec.measure.pause_ms, spec.measure.samples, variability(spec).trace)
+    link = link_spec(spec)
+    plain = link.impairments_up.none and link.impairments_down.none
+    largest_bytes = None if plain else library.largest_payload_bytes(spec)
     try:
-        require_predictable(link_spec(spec), found)
+        require_predictable(link, found, largest_bytes)
     except SpecError:
         if spec.mode in ("predict", "validate"):
             raise

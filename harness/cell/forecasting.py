@@ -23,10 +23,8 @@ from harness.transfer.encoding import Encoding
 from harness.validation.statistics import best_split
 from netem.link import LinkSpec
 
-
-def ranked_layers(spec: Spec) -> tuple[str, ...]:
-    """What is ranked at every cut as profiles name it: `str` of `harness.cell.encodings.ranked`."""
-    return tuple(map(str, encodings.ranked(spec)))
+#: Uplinks (Mbit/s) and round trips (ms) that a reader of a page may turn to; the cell's own are added.
+_RATES, _ROUND_TRIPS = (1, 2, 5, 10, 20, 30, 60, 100, 200, 500, 1000), (0, 5, 10, 20, 30, 50, 100, 200)
 
 
 def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circumstances | None) -> list[Row]:
@@ -50,10 +48,6 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circ
         fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, circumstances, "forecast_ms")
     constraints.apply(rows, constraints.judge(rows, spec.constraints, facts(spec, evidence.model)))
     return rows
-
-
-#: Uplinks (Mbit/s) and round trips (ms) that a reader of a page may turn to; the cell's own are added.
-_RATES, _ROUND_TRIPS = (1, 2, 5, 10, 20, 30, 60, 100, 200, 500, 1000), (0, 5, 10, 20, 30, 50, 100, 200)
 
 
 def look_up(

@@ -17,10 +17,11 @@ from harness.dnn.features import LayerFeatures
 from harness.errors import HarnessError, SpecError
 from harness.prediction.profile import CutRecord, ModelFeatures, TierProfile
 from harness.prediction.profile_io import load_features, load_tier, save
+from harness.prediction.selection import PLAIN
 from harness.spec import CODE, Spec
 
 #: What a profile must share with a cell for its times to say something about the cell's tier.
-_SAME = ("tier", "host", "threads", "execution", "versions", "profile_version")
+_SAME = ("tier", "host", "processor", "threads", "execution", "communicator", "versions", "profile_version")
 #: Building the largest model of the zoo takes half a minute on a slow core, TensorFlow's import as long.
 _TIMEOUT_S = 300.0
 
@@ -35,7 +36,7 @@ def other_models(spec: Spec, tier: str) -> list[TierProfile]:
         except SpecError:
             continue  # another version, or broken: whoever needs that very file is told
         fingerprint = profile.fingerprint
-        if fingerprint.get("model") != own["model"] and all(fingerprint.get(key) == own[key] for key in _SAME):
+        if fingerprint.get("model") != own["model"] and all(fingerprint.get(key) == own.get(key) for key in _SAME):
             found[str(fingerprint["model"])] = profile
     return list(found.values())
 
@@ -58,6 +59,19 @@ def model_features(spec: Spec) -> ModelFeatures:
     features = read_features(spec, _described(model_spec(spec)))
     save(path, features)
     return features
+
+
+def largest_payload_bytes(spec: Spec) -> int | None:
+    """The largest tensor at any cut of the cell's model, as float32; None where the folder does not know the model.
+
+    Raises:
+        SpecError: the file is broken.
+    """
+    path = features_path(spec)
+    if not path.exists():
+        return None
+    sizes = [PLAIN.payload_bytes(cut.shape) for cut in load_features(path).cuts]
+    return max((size for size in sizes if size is not None), default=None)
 
 
 def keep_features(spec: Spec, loaded: Mapping[str, Any]) -> None:

@@ -100,6 +100,7 @@ def validate(
         if (found := look_up(spec, model, rows, link, circumstances)) is not None:
             writer.lookup(found)
     statistics.fill_measured(list(rows), measured.samples, seed=spec.seed)
+    writer.splits(rows)  # whatever goes wrong from here on
     summary = statistics.summarise(list(rows), measured.samples, min_split=spec.constraints.min_split)
     own = [row for row in rows if row.key.split is not None and row.key not in measured.anchors]
     summary |= headline(spec) | {
@@ -122,7 +123,6 @@ def validate(
     case = Case(spec, evidence, link, circumstances, rows, measured.samples, measured.calibration.response_bytes)
     findings = find(case, summary)
     summary |= findings.summary
-    writer.splits(rows)
     writer.errors(findings.errors)
     writer.summary(summary)
     console.print_final(rows, summary, title=title(spec))

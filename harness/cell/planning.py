@@ -26,6 +26,7 @@ class PlannedCell:
 
     @property
     def label(self) -> str:
+        """The cell in words, for its line of the plan."""
         spec = self.spec
         uplink = f"{spec.bandwidth:g} Mbit/s" if spec.link.name == "static" else f"link {spec.link.name}"
         return f"{spec.model.name}, {spec.hardware.name}, {uplink}, {spec.latency:g} ms, seed {spec.seed}"

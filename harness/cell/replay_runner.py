@@ -44,7 +44,13 @@ class ReplayRunner(CellRunner):
     def profiles(self) -> Profiles:
         """Recordings as they are, the other tier from the cache or profiled now, and a calibration of what is left."""
         tiers = self._both_tiers()
-        return Profiles(tiers["device"], tiers["edge"], self._calibration(tiers["device"]), self._replay.recordings)
+        return Profiles(
+            tiers["device"],
+            tiers["edge"],
+            self._calibration(tiers["device"]),
+            self._replay.recordings,
+            forced={tier: own for tier, own in self._cache.forced.items() if tier in self._computing},
+        )
 
     def profile_files(self) -> dict[str, str]:
         """The cached profile of the tier that computes, if one does."""

@@ -128,6 +128,8 @@ def _self_tested(
 def _emulation_error(case: Case, facts: Mapping[str, Any]) -> dict[str, float | None]:
     """What the emulated link is off from the one asked for, and what that explains of the total's error."""
     requested, achieved = facts["requested"], facts["achieved"]
+    if case.circumstances is None:  # no formula says what the difference costs a request
+        return attribution.emulation_error(requested, achieved, case.rows, {})
     link = case.link
     stretch = (achieved.get("rtt_ms") or link.rtt_ms) / link.rtt_ms if link.rtt_ms else 1.0
     real = replace(

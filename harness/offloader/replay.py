@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from harness.dnn import inputs
 from harness.offloader import codec
-from harness.results.schema import Key
+from harness.results.schema import EDGE_TERMS, Key
 from harness.transfer import pictures, wire
 
 #: A sleep ends this long before its moment, and the rest is spun.
@@ -105,7 +105,7 @@ class ReplayedEdge:
         due_ns, marks = called_ns, [called_ns]
         with undisturbed():
             self._deserialize(key, payload)
-            for term in ("deserialize", "edge_tl", "edge"):
+            for term in EDGE_TERMS:
                 due_ns += terms.get(term, 0)
                 marks.append(wait_until(due_ns) if term in terms else marks[-1])
         return scores, marks

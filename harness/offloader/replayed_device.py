@@ -16,7 +16,7 @@ from harness.offloader.device import call_edge, echo, observation
 from harness.offloader.endpoint import EdgeEndpoint
 from harness.offloader.observation import Observation
 from harness.offloader.replay import Plan, stand_in, undisturbed, wait_until
-from harness.results.schema import Key
+from harness.results.schema import DEVICE_TERMS, Key
 
 
 class ReplayedDevice:
@@ -56,7 +56,7 @@ class ReplayedDevice:
         with undisturbed():
             started_ns = due_ns = time.monotonic_ns()
             marks = [started_ns]
-            for term in ("device", "device_tl", "serialize"):
+            for term in DEVICE_TERMS:
                 due_ns += terms.get(term, 0)
                 marks.append(wait_until(due_ns) if term in terms else marks[-1])
         if message is None:

@@ -12,13 +12,11 @@ import numpy as np
 from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.prediction.monotonic import TimedSlice, find_flags, require_usable
 from harness.prediction.profile import Calibration, Flag
-from harness.results.schema import Key, Sample
+from harness.results.schema import DEVICE_TERMS, EDGE_TERMS, Key, Sample
 from netem.link import LinkSpec
 
 #: Terms of an anchor that belong to a tier; its network terms are those of a one-byte message.
-ANCHOR_TERMS = ("device", "device_tl", "serialize", "deserialize", "edge_tl", "edge")
-#: Terms that the pace of an emulated board stretches.
-PACED_TERMS = ("device", "device_tl", "serialize")
+ANCHOR_TERMS = (*DEVICE_TERMS, *EDGE_TERMS)
 #: The standard error of a median of normal values is this times the standard deviation / sqrt(n).
 _MEDIAN_ERROR = 1.2533
 #: Two-sided 95 % of a normal distribution.
@@ -47,10 +45,14 @@ def calibrate(
         link: the link that the echoes crossed; its theory is taken off.
         slowdown: the pace of the device while they were taken; taken off too.
         response_bytes: what a response weighs.
+        fingerprint: what the calibration is valid for.
+
+    Raises:
+        HarnessError: anchors contradict each other beyond use.
     """
     anchor_ms = {
         key: {
-            term: median(sample.terms[term] for sample in samples) / (slowdown if term in PACED_TERMS else 1.0)
+            term: median(sample.terms[term] for sample in samples) / (slowdown if term in DEVICE_TERMS else 1.0)
             for term in ANCHOR_TERMS
             if term in samples[0].terms
         }

@@ -21,6 +21,8 @@ from netem.variability import TracePoints
 #: A median's standard error is this times the standard deviation / sqrt(n), for normal values.
 _MEDIAN_ERROR = 1.2533
 _Z95, _Z95_ONE_SIDED = 1.96, 1.645
+#: Most payloads of the zoo's models are smaller.
+_USUAL_BYTES = 1e6
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,13 @@ def predict(
     return _spread(found, link, rows, circumstances).predictions()
 
 
-def require_predictable(link: LinkSpec, circumstances: Circumstances) -> None:
-    """Find out before anything starts. Raises SpecError as `predict` would for a request of any size."""
-    sizes = np.array([1.0, 1e5, 1e6])
+def require_predictable(link: LinkSpec, circumstances: Circumstances, largest_bytes: float | None = None) -> None:
+    """Find out before anything starts. Raises SpecError as `predict` would for a request of any size.
+
+    Args:
+        largest_bytes: payload of the largest request; None where nobody has looked at the model yet: 1 MB.
+    """
+    sizes = np.array([1.0, 1e5, largest_bytes or _USUAL_BYTES])
     state = "new" if circumstances.connection == "new" else "idle"
     uplink_ms(link, sizes, state=state, silence_ms=circumstances.silence_ms)  # type: ignore[arg-type]
     spread_ms(link, sizes)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from harness.errors import SpecError
 from harness.prediction.profile import ModelFeatures, TierProfile
-from harness.results.schema import Key, Row
+from harness.results.schema import DEVICE_TERMS, EDGE_TERMS, Key, Row
 from harness.spec.constraints import Constraints, Layer
 from harness.spec.fields import nearest
 
 #: What each tier works in one request; the rest of it is the network's.
-TIER_WORK = {"device": ("device", "device_tl", "serialize"), "edge": ("queue", "deserialize", "edge_tl", "edge")}
+TIER_WORK = {"device": DEVICE_TERMS, "edge": ("queue", *EDGE_TERMS)}
 #: Rules on the cut itself. `splits.csv` holds only splits to them: the baselines are what splits are compared with.
 CUT_LIMITS = ("min_split", "max_split")
 _LAYER_LISTS = ("device_layers", "edge_layers", "not_device_layers", "not_edge_layers")

@@ -191,7 +191,15 @@ def request_ms(
     link: LinkSpec, payload_bytes: float, response_bytes: float, *, state: State = "warm",
     silence_ms: float | None = None,
 ) -> float:  # fmt: skip
-    """Both ways together: what `network_measured_ms` is held against, without any fitted constant."""
+    """Uplink and downlink of one request together, ms: a link without jitter or loss, no fitted constant.
+
+    Args:
+        payload_bytes, response_bytes: encoded tensors, without framing.
+        state, silence_ms: of the connection, see `uplink_ms`.
+
+    Raises:
+        SpecError: as `uplink_ms`.
+    """
     up = uplink_ms(link, np.array([payload_bytes]), state=state, silence_ms=silence_ms)
     return float(up[0]) + downlink_ms(link, response_bytes)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import SpecError
 from harness.prediction.profile import PROFILE_VERSION, Calibration, CutRecord, ModelFeatures, Table, TierProfile
+from harness.results.records import write_atomic
 from harness.results.schema import Key
 from harness.transfer import pictures
 from harness.transfer.encoding import Encoding
@@ -36,32 +36,28 @@ def save(path: Path, record: TierProfile | Calibration | ModelFeatures) -> None:
 
 def load_tier(path: Path) -> TierProfile:
     """Read a tier's profile. Raises SpecError for a truncated, foreign or impossible one."""
-    try:
-        profile = parse(TierProfile, read(path), PROFILE_VERSION)
-        check_tier(profile)
-    except (ValueError, SpecError) as error:
-        raise _broken(path, error) from error
-    return profile
+    return _load(path, TierProfile, check_tier)
 
 
 def load_calibration(path: Path) -> Calibration:
     """Read a calibration. Raises SpecError as `load_tier` does."""
-    try:
-        record = parse(Calibration, read(path), PROFILE_VERSION)
-        check_calibration(record)
-    except (ValueError, SpecError) as error:
-        raise _broken(path, error) from error
-    return record
+    return _load(path, Calibration, check_calibration)
 
 
 def load_features(path: Path) -> ModelFeatures:
     """Read what a model is. Raises SpecError as `load_tier` does."""
+    return _load(path, ModelFeatures, _check_features)
+
+
+def _load(path: Path, kind: type[Record], check: Callable[[Record], None]) -> Record:
     try:
-        record = parse(ModelFeatures, read(path), PROFILE_VERSION)
-        check_graph(record.cuts, record.last, record.picture_bytes)
-        _check_lengths(record, (("block_features", 1), ("head_peak_bytes", 0)))
+        record = parse(kind, read(path), PROFILE_VERSION)
+        check(record)
     except (ValueError, SpecError) as error:
-        raise _broken(path, error) from error
+        why = " ".join(str(error).split())
+        raise SpecError(
+            f"the profile {path.name} cannot be used: {why}; delete it or run mode=profile profile.refresh=true"
+        ) from error
     return record
 
 
@@ -80,16 +76,7 @@ def as_plain(record: Any) -> dict[str, Any]:
 
 def write_whole(path: Path, record: dict[str, Any]) -> None:
     """JSON on disk, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            json.dump(record, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, json.dumps(record, indent=1))
 
 
 def read(path: Path) -> bytes:
@@ -152,6 +139,11 @@ def check_tier(profile: TierProfile) -> None:
         if not low <= middle <= high:
             raise ValueError(f"a block's median of {middle} ms lies outside its interval {low} to {high} ms")
     _check_codecs(profile)
+
+
+def _check_features(record: ModelFeatures) -> None:
+    check_graph(record.cuts, record.last, record.picture_bytes)
+    _check_lengths(record, (("block_features", 1), ("head_peak_bytes", 0)))
 
 
 def _check_lengths(record: TierProfile | ModelFeatures, more_than_cuts: Sequence[tuple[str, int]]) -> None:
@@ -236,10 +228,3 @@ def _check_keys(table: Table, cuts: set[int] | None) -> None:
             raise ValueError(f"not a candidate key: {text!r}")
         if cuts is not None and key.split is not None and key.split not in cuts:
             raise ValueError(f"{text} is at no cut")
-
-
-def _broken(path: Path, error: Exception) -> SpecError:
-    why = " ".join(str(error).split())
-    return SpecError(
-        f"the profile {path.name} cannot be used: {why}; delete it or run mode=profile profile.refresh=true"
-    )

@@ -24,14 +24,14 @@ from harness.prediction.profile import Flag
 from harness.prediction.recorded import NPY_HEADER_BYTES, LayerBenchmark
 from harness.prediction.recorded_pair import TRITON, RecordedPair, RecordedTier
 from harness.prediction.recording import Estimate
-from harness.results.schema import EQUATIONS, Key, Row
+from harness.results.schema import DEVICE_TERMS, EDGE_TERMS, EQUATIONS, Key, Row
 
 #: The transfer layer that was recorded, beside none.
 RECORDED_TL = "maxpool"
 #: As in the answers for impossible transfer layers: the tensor has no spatial axes, or too few.
 _NO_TL = "no transfer layer was possible here when this was recorded"
-#: What one element of an input picture weighs.
-_PICTURE_BYTES = {"float32": 4, "uint8": 1}
+#: What one element of an input picture weighs, in the formats whose conversion can be estimated from its size.
+PICTURE_BYTES = {"float32": 4, "uint8": 1}
 
 
 def recorded_rows(pair: RecordedPair, *, input_shape: Sequence[int], min_split: int) -> list[Row]:
@@ -49,7 +49,7 @@ def recorded_rows(pair: RecordedPair, *, input_shape: Sequence[int], min_split: 
         return rows
     rows += [
         Row(Key("edge-only", None, "none", name), payload_bytes=size * math.prod(input_shape) + NPY_HEADER_BYTES)
-        for name, size in _PICTURE_BYTES.items()
+        for name, size in PICTURE_BYTES.items()
     ]
     for block, edge in zip(pair.device.blocks[:-1], pair.edge_tf.blocks, strict=False):
         if pair.edge.runtime == TRITON and block.output_layer not in pair.edge.suffix_s:
@@ -98,10 +98,9 @@ class RecordedModel(Model):
         sizes = column([np.nan if row.payload_bytes is None else row.payload_bytes for row in own], grid)
         parts = [self._parts_ms(row.key) for row in own]
         terms = {
-            term: column([part.get(term, np.nan) for part in parts], grid)
-            for term in ("device", "device_tl", "serialize", "deserialize", "edge_tl", "edge")
+            term: column([part.get(term, np.nan) for part in parts], grid) for term in (*DEVICE_TERMS, *EDGE_TERMS)
         }
-        for term in ("device", "device_tl", "serialize"):
+        for term in DEVICE_TERMS:
             terms[term] = terms[term] * slowdown
         terms["uplink"] = np.asarray(link.rtt_ms + sizes * 8 / (np.asarray(link.rate_up_mbps) * 1e3))
         nothing = np.zeros((len(own), *(1 for _ in grid)))

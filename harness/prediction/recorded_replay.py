@@ -16,7 +16,7 @@ from harness.prediction.fitting import line_through
 from harness.prediction.predictors import Evidence, fit
 from harness.prediction.profile import CutRecord, Profiles, TierProfile
 from harness.prediction.recorded import NPY_HEADER_BYTES, LayerBenchmark
-from harness.prediction.recorded_model import RECORDED_TL, tails_ms
+from harness.prediction.recorded_model import PICTURE_BYTES, RECORDED_TL, tails_ms
 from harness.prediction.recorded_pair import TRITON, RecordedPair, RecordedTier
 from harness.prediction.recording import REPLAYED_TERMS, Estimate, Recording
 from harness.results.schema import Key
@@ -24,8 +24,6 @@ from harness.transfer import pictures
 from harness.transfer.encoding import Encoding
 from netem.link import LinkSpec
 
-#: What one element of an input picture weighs, in the formats whose conversion can be estimated from its size.
-PICTURE_BYTES = {"float32": 4, "uint8": 1}
 _FLOAT32_BYTES = 4
 #: The time of a tier does not depend on the link, but a model is asked for a link.
 _ANY_LINK = LinkSpec(rate_up_mbps=57.0, rate_down_mbps=1000.0, delay_up_ms=14.0, delay_down_ms=14.0)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.prediction.profile import TierProfile
-from harness.results.schema import Key, Row
+from harness.results.schema import DEVICE_TERMS, EDGE_TERMS, Key, Row
 
 #: The terms of a request that each tier spends, in the order in which it spends them.
-REPLAYED_TERMS = {"device": ("device", "device_tl", "serialize"), "edge": ("deserialize", "edge_tl", "edge")}
+REPLAYED_TERMS = {"device": DEVICE_TERMS, "edge": EDGE_TERMS}
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def _by_model(profiles: Sequence[TierProfile]) -> dict[str, TierProfile]:
             f"predictor=regression learns from profiles of other models and found {len(models)}; needed: 2 or more "
             "of this tier and host; make them with mode=profile model=mobilenetv2,resnet50,densenet121 (with -m)"
         )
-    for what in ("tier", "host", "threads", "execution"):
+    for what in ("tier", "host", "processor", "threads", "execution"):
         found = {str(profile.fingerprint.get(what)) for profile in profiles}
         if len(found) > 1:
             raise SpecError(f"predictor=regression was given profiles of several {what}s: {', '.join(sorted(found))}")

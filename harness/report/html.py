@@ -139,11 +139,13 @@ def _value(value: Any) -> str:
 def _statistics(summary: Mapping[str, Any]) -> str:
     percents = {
         "mape": "MAPE",
+        "mape_splits": "MAPE of the splits that no anchor shares",
         "p95_abs_error": "95th percentile of |error|",
         "bias": "bias",
         "forecast_mape": "MAPE of the forecast",
         "forecast_p95_abs_error": "95th percentile of |error| of the forecast",
         "paper_mape": "MAPE of the paper's predictor",
+        "paper_eager_mape": "the same on eager block times, as published",
         "regret": "regret among the splits",
         "regret_all": "regret with the baselines",
         "noise_floor": "noise floor",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.report import style
-from harness.results.cells import Cell, find_cells, is_cell, read_cell
+from harness.results.cells import Cell, cells_in
 from harness.results.records import write_atomic
 
 FILE = "summary.md"
@@ -51,8 +51,7 @@ def write(folder: Path, *, announce: bool = False) -> None:
     Args:
         announce: also append it to the page of the CI job that this runs in, where there is one.
     """
-    cells = [read_cell(folder, folder.name)] if is_cell(folder) else find_cells(folder)
-    text = summary_markdown(cells, folder.resolve().name)
+    text = summary_markdown(cells_in(folder), folder.resolve().name)
     write_atomic(folder / FILE, text)
     page = os.environ.get(_STEP_SUMMARY)
     if announce and page:

@@ -85,5 +85,6 @@ class Steps:
             self._bar.stop()
 
     def resume(self) -> None:
+        """Put it back."""
         if self._bar:
             self._bar.start()

@@ -11,7 +11,7 @@ from harness.report.markdown import FILE as MARKDOWN
 from harness.report.markdown import summary_markdown
 from harness.results.cells import Cell, find_cells, swept_keys
 from harness.results.records import csv_text, write_atomic, write_json
-from harness.results.schema import COLUMNS, SWEEP_COLUMNS
+from harness.results.schema import SWEEP_COLUMNS, columns_of
 
 RESULTS = "results.csv"
 JUNIT = "junit.xml"
@@ -77,7 +77,8 @@ def results_csv(cells: list[Cell]) -> str:
         else:
             reason = f"cell {cell.name} {cell.status}: {cell.error or 'it has no rows'}"
             records.append(start | {"feasible": False, "infeasible_because": reason})
-    return csv_text([*SWEEP_COLUMNS, *(f"sweep.{key}" for key in keys), *COLUMNS], records)
+    own = columns_of(row for cell in cells if cell.status == "ok" for row in cell.rows)
+    return csv_text([*SWEEP_COLUMNS, *(f"sweep.{key}" for key in keys), *own], records)
 
 
 def _headline(cell: Cell) -> dict[str, Any]:

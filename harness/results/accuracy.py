@@ -22,7 +22,6 @@ HISTORY = "history.csv"
 PREDICTIONS = "predictions.npz"
 #: The trained TLModel, for mode=deploy.
 TL_MODEL = "tl_model.keras"
-FILES = (ACCURACY, TABLE, HISTORY, PREDICTIONS, TL_MODEL)
 
 #: In this order: the model without a transfer layer, the same trained on for as long as the TLModel; the TLModel with
 #: the original's weights, with its batch normalisation recalibrated, and retrained.

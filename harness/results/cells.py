@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, SpecError
 from harness.results import sweeps
 from harness.results.records import SPLITS, STATUS, SUMMARY, read_json, read_splits
 from harness.results.schema import Row
@@ -80,6 +81,32 @@ def _not_begun(folder: Path, begun: set[Path]) -> list[Cell]:
 def is_cell(folder: Path) -> bool:
     """Whether a folder is a job's own, and not one of jobs."""
     return any((Path(folder) / mark).exists() for mark in (STATUS, "spec.yaml"))
+
+
+def cells_in(folder: Path) -> list[Cell]:
+    """The one that a folder is, else those below it; never raises for a broken one."""
+    return [read_cell(folder, folder.name)] if is_cell(folder) else find_cells(folder)
+
+
+def gathered(sources: Iterable[Path], given: str) -> list[Cell]:
+    """The cells in some folders, each once, in the order given.
+
+    Args:
+        given: what stands before the name of a folder in a message, e.g. `from=`.
+
+    Raises:
+        SpecError: a folder is missing, or holds no cell.
+    """
+    found: dict[Path, Cell] = {}
+    for source in sources:
+        if not source.is_dir():
+            raise SpecError(f"{given}{source}: there is no such folder; allowed: folders of cells or of sweeps")
+        cells = cells_in(source)
+        if not cells:
+            raise SpecError(f"{given}{source}: no cell in it; allowed: a folder with a spec.yaml, or one above it")
+        for cell in cells:
+            found.setdefault(cell.folder.resolve(), cell)
+    return list(found.values())
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -15,13 +15,14 @@ _SPEC = "spec.yaml"
 #: What a sweep has at its root beside its cells.
 _OF_A_SWEEP = frozenset(
     {"results.csv", "summary.json", "summary.md", "report.html", "junit.xml", "multirun.yaml", "sweep.json", ".code"}
+    | {"error.log"}  # where gathering it went wrong
 )
 _OF_A_FIGURE = frozenset({".csv", ".svg", ".png", ".pdf"})
 #: What stands beside cached profiles.
 _LOGS = frozenset({"drift.jsonl", "durations.jsonl"})
 #: Profiles are named by what they hold and by its content (`harness.cell.cache`); a journal is one in the making.
 _PROFILE = re.compile(
-    r".+-(?:(?:compiled|eager)-(?:device|edge|calibration)|features-.+)-[0-9a-f]{16}\.json(?:\.journal)?"
+    r".+-(?:(?:compiled|eager)-(?:device|edge|calibration)|features-.+|leakage)-[0-9a-f]{16}\.json(?:\.journal)?"
 )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import SpecError
-from harness.results.cells import Cell, find_cells, is_cell, read_cell, swept_keys
-from harness.results.schema import COLUMNS, SWEEP_COLUMNS
+from harness.results.cells import Cell, gathered, swept_keys
+from harness.results.schema import SWEEP_COLUMNS, columns_of
 
 if TYPE_CHECKING:
     import pandas
@@ -39,10 +38,12 @@ def load(*sources: str | Path) -> pandas.DataFrame:
             "harness.load gives a pandas frame, and pandas is not installed: "
             "pip install 'scissionlite-harness[pandas]', or read results.csv and splits.csv as they are"
         ) from error
-    cells = gathered([Path(source) for source in sources])
+    cells = gathered(map(Path, sources), "harness.load: ")
     keys = swept_keys(cells)
-    columns = ["cell", *SWEEP_COLUMNS, *(f"sweep.{key}" for key in keys), *COLUMNS]
-    records = [record for cell in cells if cell.status == "ok" for record in _records(cell, keys)]
+    good = [cell for cell in cells if cell.status == "ok"]
+    own = columns_of(row for cell in good for row in cell.rows)
+    columns = ["cell", *SWEEP_COLUMNS, *(f"sweep.{key}" for key in keys), *own]
+    records = [record for cell in good for record in _records(cell, keys)]
     frame = pandas.DataFrame.from_records(records, columns=columns)
     for column in frame.columns:
         if column.endswith(("_ms", "_mbps", "_bytes")) or column in ("error", "samples"):
@@ -54,22 +55,6 @@ def load(*sources: str | Path) -> pandas.DataFrame:
         for cell in cells
     ]
     return frame
-
-
-def gathered(sources: list[Path]) -> list[Cell]:
-    """The cells in these folders, each once, in the order given. Raises SpecError as `load` does."""
-    found: dict[Path, Cell] = {}
-    for source in sources:
-        if not source.is_dir():
-            raise SpecError(f"harness.load: no folder at {str(source)!r}; allowed: folders of cells or of sweeps")
-        cells = [read_cell(source, source.name)] if is_cell(source) else find_cells(source)
-        if not cells:
-            raise SpecError(
-                f"harness.load: no cell in {str(source)!r}; allowed: a folder with a spec.yaml, or above one"
-            )
-        for cell in cells:
-            found.setdefault(cell.folder.resolve(), cell)
-    return list(found.values())
 
 
 def _records(cell: Cell, keys: list[str]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from harness.results.schema import (
     Key,
     Row,
     Sample,
+    columns_of,
 )
 from harness.results.text import plain, to_bool, to_float, to_int, to_text
 
@@ -138,8 +139,7 @@ class CellWriter:
 
     def splits(self, rows: Sequence[Row]) -> None:
         """`splits.csv`, in the order given; with the columns of provenance where anything was replayed."""
-        columns = (*COLUMNS, *PROVENANCE_COLUMNS) if any(row.replayed for row in rows) else COLUMNS
-        write_atomic(self.folder / SPLITS, csv_text(columns, (row.record() for row in rows)))
+        write_atomic(self.folder / SPLITS, csv_text(columns_of(rows), (row.record() for row in rows)))
 
     def errors(self, records: Iterable[Mapping[str, Any]]) -> None:
         """`errors.csv`, one mapping from `ERROR_COLUMNS` a line, in the order given."""
@@ -162,12 +162,6 @@ class CellWriter:
         """`status.json`: `ok`, `invalid`, `failed` or `interrupted`, and why."""
         record = {"status": status, "verdict": verdict, "error": error, "exit_code": exit_code}
         write_json(self.folder / STATUS, record)
-
-    def restart(self) -> None:
-        """Removes the records that an earlier, unfinished run of the same cell left: it measures anew."""
-        self.close()
-        for name in (SAMPLES, ANCHORS, SPLITS, ERRORS, SUMMARY, ENVIRONMENT, STATUS):
-            (self.folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Syncs and closes the files that grow; the writer can be used again afterwards."""

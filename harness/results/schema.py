@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,10 @@ TERMS = (
     "edge",
     "downlink",
 )
+#: What each tier spends on a request by its own clock, in this order. The queue before the edge is the server's.
+DEVICE_TERMS, EDGE_TERMS = ("device", "device_tl", "serialize"), ("deserialize", "edge_tl", "edge")
 #: Terms measured inside a tier, with one clock each; the rest of the total is the network's.
-TIER_TERMS = ("device", "device_tl", "serialize", "queue", "deserialize", "edge_tl", "edge")
+TIER_TERMS = (*DEVICE_TERMS, "queue", *EDGE_TERMS)
 
 #: Idleness before a request: what the last one left behind (acknowledgements, a trace file) is done by then. Part of
 #: what a request is: a candidate's own silence between two transfers holds it.
@@ -194,3 +197,8 @@ class Row:
         for name in PROVENANCE_COLUMNS:
             flat[name] = ";".join(getattr(self, name))
         return {name: flat.get(name) for name in (*COLUMNS, *PROVENANCE_COLUMNS)}
+
+
+def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Columns of a table of these rows: those of provenance too where anything in it was replayed."""
+    return (*COLUMNS, *PROVENANCE_COLUMNS) if any(row.replayed for row in rows) else COLUMNS

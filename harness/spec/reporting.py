@@ -1,4 +1,4 @@
-"""What readers get: figures of a cell, and which runs `mode=report` and `mode=clean` are about."""
+"""What readers get: figures of a cell, and which runs `mode=report`, `repro` and `clean` are about."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Report(Part):
     )
     sources: Annotated[
         Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None, BeforeValidator(_listed)
-    ] = field("with mode=report and mode=clean, folders of cells or of sweeps: from=FOLDER, from=[FOLDER,FOLDER]")
+    ] = field("with mode=report, repro and clean, folders of cells or of sweeps: from=FOLDER, from=[FOLDER,FOLDER]")
 
     @field_validator("figures")
     @classmethod

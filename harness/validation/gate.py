@@ -85,7 +85,10 @@ def judge(
     )
     few = _too_few(rows)
     failed = [each.reason for each in judgements if each.verdict == FAIL]
-    undecided = few + noisy + [each.reason for each in judgements if each.verdict == INCONCLUSIVE]
+    undecided = few + noisy + _unpredicted(rows)
+    undecided += [each.reason for each in judgements if each.verdict == INCONCLUSIVE]
+    if not judgements:
+        undecided.append("nothing was judged: the gate has no tolerance for anything that was measured")
     if broken or (failed and not few):
         return Verdict(FAIL, (*broken, *failed, *undecided), judgements)
     return Verdict(INCONCLUSIVE if undecided else PASS, (*failed, *undecided), judgements)
@@ -99,6 +102,14 @@ def _too_few(rows: Sequence[Row]) -> list[str]:
         f"{few[0].key}: {few[0].samples or 0} samples, allowed {_FEWEST_SAMPLES} or more "
         f"({len(few)} such rows): raise measure.samples"
     ]
+
+
+def _unpredicted(rows: Sequence[Row]) -> list[str]:
+    """Why nothing passes for candidates that nobody predicted: an error that is not there is none of 0."""
+    found = [row for row in rows if row.measured_ms is not None and row.predicted_ms is None]
+    if not found:
+        return []
+    return [f"{found[0].key}: measured, and not predicted ({len(found)} such rows): nothing says how far off that is"]
 
 
 def _noisy(summary: Mapping[str, Any], settings: GateSettings) -> list[str]:

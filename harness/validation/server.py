@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.results.schema import Sample
+from harness.results.schema import EDGE_TERMS, Sample
 
-#: Terms inside the backend.
-_INSIDE = ("deserialize", "edge_tl", "edge")
 #: What the way to the backend's process and back may take of `compute_infer`: a constant and a share.
 _WAY_MS, _WAY_SHARE = 3.0, 0.05
 
@@ -40,7 +38,7 @@ def cross_check(
     names = ("queue", "compute_input", "compute_infer", "compute_output")
     found: dict[str, Any] = {"requests": requests}
     found |= {f"{name}_ms": (after[f"{name}_ns"] - before[f"{name}_ns"]) / requests / 1e6 for name in names}
-    inside = [sum(sample.terms.get(term, 0.0) for term in _INSIDE) for sample in sent]
+    inside = [sum(sample.terms.get(term, 0.0) for term in EDGE_TERMS) for sample in sent]
     queues = [sample.terms["queue"] for sample in sent if "queue" in sample.terms]
     inside_ms = sum(inside) / len(inside)
     found["clocked"] = {

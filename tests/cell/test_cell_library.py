@@ -11,7 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from harness.cell.cache import tier_fingerprint
-from harness.cell.library import features_path, keep_features, model_features, other_models
+from harness.cell.evidence import circumstances_of
+from harness.cell.library import features_path, keep_features, largest_payload_bytes, model_features, other_models
 from harness.errors import SpecError
 from harness.prediction.profile import ModelFeatures, TierProfile
 from harness.prediction.profile_io import save
@@ -40,6 +41,8 @@ def test_only_other_models_on_the_very_same_tier_are_found(tmp_path: Path) -> No
     kept(tmp_path, "mobilenetv2", threads=2)
     kept(tmp_path, "xception", execution="eager")
     kept(tmp_path, "vgg19", versions={"tensorflow": "1.0"})
+    kept(tmp_path, "resnet101", processor={"kind": "gpu", "name": "any"})
+    kept(tmp_path, "resnet152", communicator="http_json")
     (tmp_path / "inception_v3-compiled-device-0.json").write_text("{")
     found = other_models(spec(tmp_path), "device")
     assert sorted(map(repr, found)) == sorted(map(repr, wanted))
@@ -74,6 +77,19 @@ def test_features_are_kept_once_and_read_back(tmp_path: Path) -> None:
     assert (found.model, found.cuts, found.block_features) == ("densenet169", TIER.cuts, TIER.block_features)
     assert found.head_peak_bytes == TIER.head_peak_bytes
     assert features_path(spec(tmp_path, "model=vgg16")) != path
+
+
+def test_a_link_is_judged_by_the_largest_tensor_that_is_known(tmp_path: Path) -> None:
+    lossy = spec(tmp_path, "link.loss=5e-5")
+    assert largest_payload_bytes(lossy) is None
+    assert circumstances_of(lossy) is not None
+    huge = [{**DESCRIBED["cuts"][0], "shape": [1000, 1000, 5]}, *DESCRIBED["cuts"][1:]]
+    keep_features(lossy, {**DESCRIBED, "cuts": huge})
+    assert largest_payload_bytes(lossy) == 20_000_000
+    with pytest.raises(SpecError, match="losses in a request"):
+        circumstances_of(lossy)
+    assert circumstances_of(spec(tmp_path, "link.loss=5e-5", "mode=measure")) is None
+    assert circumstances_of(spec(tmp_path)) is not None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.ledger import RECORDS, Ledger
+from experiments.cells import Cell
+from experiments.ledger import RECORDS, Ledger, parser
 
 
 def env(folder: Path, **values: object) -> Path:
@@ -36,6 +37,29 @@ def test_what_has_no_folder_of_its_own_was_measured_here(tmp_path: Path) -> None
     ledger.add("a", {}, tmp_path / "nowhere")
     (here,) = ledger.hosts()
     assert here.endswith(f"Linux {platform.release()}")
+
+
+def test_what_is_on_record_is_measured_again_where_that_is_asked_for(tmp_path: Path) -> None:
+    ledger, cells = Ledger(tmp_path / "some.jsonl"), [Cell("a", ()), Cell("b", ())]
+    ledger.publish("too early")
+    assert list(tmp_path.iterdir()) == []
+    for cell in cells:  # finished: none of them is run
+        (tmp_path / "cells" / cell.name).mkdir(parents=True)
+        (tmp_path / "cells" / cell.name / "status.json").write_text('{"status": "ok"}')
+    ledger.add("a", {"folder": "before"}, tmp_path)
+    seen: list[str] = []
+
+    def found(cell: Cell, folder: Path) -> dict[str, str]:
+        seen.append(cell.name)
+        return {"folder": folder.name}
+
+    for arguments, wanted in ((["--table"], []), ([], ["b"]), (["--anew"], ["a", "b"])):
+        seen.clear()
+        ledger.measure(cells, parser("", "some").parse_args([f"--folder={tmp_path / 'cells'}", *arguments]), found)
+        assert seen == wanted
+    assert ledger.found(["a", "b"]) == {"a": {"folder": "a"}, "b": {"folder": "b"}}
+    ledger.publish("# Found")
+    assert (tmp_path / "some.md").read_text() == "# Found"
 
 
 @pytest.mark.parametrize("text", ["nonsense", "{}", '{"name": "a", "schema_version": 2, "found": {}}', "[]"])

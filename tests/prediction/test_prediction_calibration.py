@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.prediction.calibration import ANCHOR_TERMS, PACED_TERMS, calibrate
+from harness.prediction.calibration import ANCHOR_TERMS, calibrate
 from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.prediction.profile import Calibration
-from harness.results.schema import Key, Sample
+from harness.results.schema import DEVICE_TERMS, Key, Sample
 from tests.prediction.synthetic_world import make_link
 
 LINK = make_link()
@@ -39,7 +39,7 @@ def test_medians_with_pace_and_theory_removed(values: list[float], slowdown: flo
         "split/7/maxpool/float32": [
             sample(
                 "split/7/maxpool/float32",
-                **{term: v * (slowdown if term in PACED_TERMS else 1.0) for term in ANCHOR_TERMS},
+                **{term: v * (slowdown if term in DEVICE_TERMS else 1.0) for term in ANCHOR_TERMS},
                 **network(1, v),
             )
             for v in values

@@ -127,3 +127,11 @@ def test_what_cannot_be_predicted_is_refused_in_one_line(link: LinkSpec, circums
     assert "\n" not in str(error.value)
     with pytest.raises(SpecError):
         found(link, circumstances)
+
+
+def test_a_loss_is_held_against_the_largest_request() -> None:
+    link = impaired(loss=5e-5)
+    require_predictable(link, WARM)
+    require_predictable(link, WARM, largest_bytes=3_211_264)
+    with pytest.raises(SpecError, match="losses in a request of 13813 segments"):
+        require_predictable(link, WARM, largest_bytes=20e6)

@@ -83,7 +83,7 @@ def test_the_csv_has_the_numbers_of_the_figure(cells: Path, tmp_path: Path, name
 def test_the_waterfall_adds_up_to_the_total(cells: Path, tmp_path: Path) -> None:
     lines = draw("waterfall", cells, tmp_path)[1]
     errors = {line["term"]: float(line["error_ms"]) for line in lines}
-    assert {line["tiers"] for line in lines} == {"computed on this host"}
+    assert {line["tiers"] for line in lines} == {"both tiers computed"}
     assert errors.pop("total") == pytest.approx(2.0)
     assert sum(errors.values()) == pytest.approx(2.0)
 
@@ -93,7 +93,8 @@ def test_the_front_is_what_no_other_encoding_beats(cells: Path, tmp_path: Path) 
     points = {(line["transfer_layer"], line["wire_format"]): line for line in lines}
     assert {key: line["on_front"] for key, line in points.items()} == dict.fromkeys(points, "true")
     own = points["maxpool", "uint8"]
-    assert (own["payload_bytes"], float(own["link_ms"])) == ("2048", pytest.approx(28 + 2048 * 8 / 57e3))
+    size = 2048 + 5  # the numbers, and the range that they are decoded with
+    assert (own["payload_bytes"], float(own["link_ms"])) == (str(size), pytest.approx(28 + size * 8 / 57e3))
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))

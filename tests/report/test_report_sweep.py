@@ -9,7 +9,7 @@ import pytest
 
 from harness.report import sweep
 from harness.results.records import CellWriter
-from harness.results.schema import COLUMNS, SWEEP_COLUMNS, Key, Row
+from harness.results.schema import COLUMNS, PROVENANCE_COLUMNS, SWEEP_COLUMNS, Key, Row
 
 SPEC = "bandwidth: {0}\nlatency: 28.0\nmodel:\n  name: densenet169\nhardware:\n  name: iiot\n"
 
@@ -56,6 +56,16 @@ def test_a_good_sweep(tmp_path: Path) -> None:
     assert page.index("Pass") < page.index("<table")
     assert json.loads((tmp_path / "summary.json").read_text())["schema_version"] == 1
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_what_was_replayed_is_told_in_the_table_of_the_sweep_too(tmp_path: Path) -> None:
+    for place in (0, 1):
+        write_cell(tmp_path / str(place), seed=place)
+    CellWriter(tmp_path / "1").splits([Row(Key("device-only"), measured_ms=9.0, replayed=("device",))])
+    sweep.aggregate(tmp_path)
+    lines = results(tmp_path)
+    assert tuple(lines[0])[-len(PROVENANCE_COLUMNS) :] == PROVENANCE_COLUMNS
+    assert [line["replayed"] for line in lines] == ["", "", "device"]
 
 
 def test_broken_cells_get_a_row_that_explains(tmp_path: Path) -> None:

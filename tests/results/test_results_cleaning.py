@@ -35,6 +35,7 @@ def test_cells_sweeps_and_profiles_are_ours(tmp_path: Path) -> None:
     profiles = tmp_path / "profiles"
     profiles.mkdir()
     names = [f"vgg16-compiled-device-{DIGEST}.json", f"vgg16-eager-edge-{DIGEST}.json.journal", "drift.jsonl"]
+    names.append(f"vgg16-leakage-{DIGEST}.json")
     for name in names:
         (profiles / name).write_text("{}")
     assert kinds(tmp_path) == {
@@ -43,6 +44,7 @@ def test_cells_sweeps_and_profiles_are_ours(tmp_path: Path) -> None:
         f"profiles/{names[0]}": "profile",
         f"profiles/{names[1]}": "profile",
         "profiles/drift.jsonl": "log of a host",
+        f"profiles/{names[3]}": "profile",
         "sweeps/one": "sweep",
     }
     assert find(tmp_path)[0].size_bytes > 1000

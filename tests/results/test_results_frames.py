@@ -33,7 +33,7 @@ def test_a_sweep_a_cell_and_any_set_are_one_tidy_table(tmp_path: Path) -> None:
 
 
 def test_what_is_no_result_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no folder"):
+    with pytest.raises(SpecError, match="no such folder"):
         harness.load(tmp_path / "missing")
     with pytest.raises(SpecError, match="no cell"):
         harness.load(tmp_path)

@@ -206,15 +206,3 @@ def test_no_table_says_what_to_do(tmp_path: Path) -> None:
     assert records.read_samples(tmp_path) == []
     with pytest.raises(HarnessError, match="does not exist"):
         records.read_splits(tmp_path)
-
-
-def test_a_cell_that_starts_again_keeps_nothing_of_the_first_try(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text("a: 1")
-    writer = records.CellWriter(tmp_path)
-    writer.samples(SAMPLE)
-    writer.splits([])
-    writer.restart()
-    assert names(tmp_path) == ["spec.yaml"]
-    writer.samples(replace(SAMPLE, order=0))
-    assert [each.order for each in records.read_samples(tmp_path)] == [0]
-    writer.close()

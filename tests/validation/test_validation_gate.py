@@ -185,6 +185,29 @@ def test_nothing_measured_cannot_decide() -> None:
     assert verdict_of(make_cell(samples=0)).verdict == INCONCLUSIVE
 
 
+def test_a_gate_that_judges_nothing_passes_nothing() -> None:
+    cell = make_cell()
+    rows = [row for row in cell.rows if row.key.candidate == "device-only"]
+    alone = replace(cell, rows=rows, samples=[each for each in cell.samples if each.key == rows[0].key], theory={})
+    totals = ("max_mape", "max_p95_abs_error", "max_bias", "max_forecast_mape", "max_regret")
+    verdict = verdict_of(alone, gate_settings(terms={"device": {"share": None}}, **dict.fromkeys(totals)))
+    assert verdict.judgements == ()
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons[0].startswith("nothing was judged")
+    assert verdict_of(alone).verdict == PASS
+
+
+def test_what_was_measured_and_not_predicted_passes_nothing() -> None:
+    cell = make_cell()
+    gone = next(row for row in cell.rows if row.key == Key("split", 51, "maxpool"))
+    gone.predicted_ms, gone.predicted_terms, gone.error = None, {}, None
+    verdict = verdict_of(cell)
+    assert verdict.verdict == INCONCLUSIVE
+    assert verdict.reasons == (
+        "split/51/maxpool/float32: measured, and not predicted (1 such rows): nothing says how far off that is",
+    )
+
+
 def test_the_forecast_has_a_tolerance_of_its_own() -> None:
     cell = make_cell(noise=0.002)
     assert verdict_of(cell, gate_settings(max_forecast_mape=0.05)).verdict == PASS

@@ -13,6 +13,7 @@ from harness.prediction.circumstances import Circumstances
 from harness.results.schema import TERMS
 from harness.validation import faults
 from harness.validation.gate import FAIL, INCONCLUSIVE, PASS
+from netem.impairments import Impairments
 from netem.variability import TracePoints
 from tests.validation.recorded_cell import RecordedCell, load
 
@@ -53,6 +54,17 @@ def test_a_trace_is_attributed_but_not_judged(cell: RecordedCell) -> None:
     (reason,) = found.summary["reasons"]
     assert "trace" in reason
     assert found.errors
+
+
+def test_what_no_formula_foresees_is_measured_to_the_end(cell: RecordedCell) -> None:
+    spec = cell.case.spec.model_copy(update={"mode": "measure"})
+    link = replace(cell.case.link, impairments_up=Impairments(jitter_ms=1.0, reorder=0.1))
+    found = find(replace(cell.case, spec=spec, link=link, circumstances=None), cell.summary)
+    assert found.verdict is None
+    assert found.errors
+    off = found.summary["link"]["emulation_error"]
+    assert off["rate_up"] == pytest.approx(0, abs=0.03)
+    assert off["effect_ms"] is off["explains"] is None
 
 
 def test_every_planted_fault_turns_the_gate_red(findings: Findings) -> None:

@@ -185,6 +185,15 @@ def test_the_summary_of_a_good_cell() -> None:
     assert summary["delta_t_best_ms"] > 0
 
 
+def test_the_paper_answers_for_the_cuts_that_its_tool_knows_on_compiled_and_on_eager_times() -> None:
+    theirs, ours = split_row(6, 100, 100), split_row(7, 100, 100)
+    theirs.paper_ms, theirs.paper_eager_ms = 110.0, 250.0
+    ours.paper_ms, ours.paper_eager_ms, ours.scission_cut = 1.0, 1.0, False
+    summary = statistics.summarise([theirs, ours], [], min_split=5)
+    assert summary["paper_mape"] == pytest.approx(0.1)
+    assert summary["paper_eager_mape"] == pytest.approx(1.5)
+
+
 def test_the_sentence_names_a_baseline_that_beats_every_split_and_by_how_much() -> None:
     rows = [split_row(6, 250, 252.0), Row(Key("edge-only", None, "none", "jpeg"), measured_ms=113.4)]
     assert statistics.sentence(rows, 5, 0.01) == (

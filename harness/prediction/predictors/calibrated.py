@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.prediction.calibration import PACED_TERMS
 from harness.prediction.codecs import CODEC_TERMS
 from harness.prediction.fitting import Parameters, fit
 from harness.prediction.link_theory import Array, Link, downlink_ms, uplink_ms
@@ -22,11 +21,8 @@ from harness.prediction.predictors.base import (
     possible,
     table,
 )
-from harness.results.schema import REQUEST_IDLE_MS, Row
+from harness.results.schema import DEVICE_TERMS, EDGE_TERMS, REQUEST_IDLE_MS, Row
 
-#: Computed terms, by tier: their error grows with them.
-_DEVICE_SIDE = ("device", "device_tl", "serialize")
-_EDGE_SIDE = ("deserialize", "edge_tl", "edge")
 #: Two-sided 95 % of a normal distribution.
 _Z95 = 1.96
 
@@ -68,7 +64,7 @@ class CalibratedModel(Model):
         own = possible(rows)
         grid = grid_of(link, slowdown)
         terms = self._tiers(own, grid) | self._server(own, link, grid)
-        for term in PACED_TERMS:
+        for term in DEVICE_TERMS:
             if term in terms:
                 terms[term] = terms[term] * slowdown
         terms["uplink"] = self._uplink(own, terms, link, grid, connection, silence_ms)
@@ -139,7 +135,7 @@ class CalibratedModel(Model):
         if connection == "new":
             own = uplink_ms(link, sizes, state="new")
         else:
-            quiet = _sum(terms, (*_DEVICE_SIDE, *_EDGE_SIDE, "queue", "downlink"))
+            quiet = _sum(terms, (*DEVICE_TERMS, *EDGE_TERMS, "queue", "downlink"))
             own = uplink_ms(link, sizes, state="idle", silence_ms=quiet + REQUEST_IDLE_MS + silence_ms)
         return np.where(_sent(rows, grid), own + p.uplink_excess[0] + p.uplink_excess[1] * sizes, np.nan)
 
@@ -155,7 +151,7 @@ class CalibratedModel(Model):
     ) -> Array:
         """Half the interval of the measured median: what lies between the anchors, and the noise of both medians."""
         p = self.parameters
-        device, edge = (_sum(terms, names) for names in (_DEVICE_SIDE, _EDGE_SIDE))
+        device, edge = (_sum(terms, names) for names in (DEVICE_TERMS, EDGE_TERMS))
         local = [row.key.candidate == "device-only" for row in rows]
         heads = [
             p.head_error_ms.get(p.last if own else row.key.split or 0, 0.0)
@@ -178,7 +174,7 @@ class CalibratedModel(Model):
     def _tail_ms(self, terms: dict[str, Array], sent: NDArray[np.bool_]) -> Array:
         """From the median to the 95th percentile of single requests; compute and network vary apart."""
         p = self.parameters
-        compute = _sum(terms, (*_DEVICE_SIDE, *_EDGE_SIDE))
+        compute = _sum(terms, (*DEVICE_TERMS, *EDGE_TERMS))
         return np.hypot(p.compute_tail * compute, np.where(sent, p.network_tail_ms, 0.0))
 
 

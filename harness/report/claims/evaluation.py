@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from statistics import fmean, median
 
+from harness.report.claims.library import Library, minutes_of
 from harness.report.claims.schema import Claim, Compute, Selection
 from harness.results import accuracy
-from harness.results.cells import Cell, find_cells, is_cell, read_cell
-from harness.results.records import STATUS, read_json
+from harness.results.cells import Cell
 from harness.results.schema import Row
 
 Value = Callable[[Row], float | None]
@@ -69,48 +68,6 @@ class Outcome:
             "equal": ours == claim.paper,
         }[claim.expect]
         return f"{'yes' if held else 'no'} ({kind})"
-
-
-class Library:
-    """The cells below some folders, by experiment; each is read once.
-
-    Args:
-        sources: folders that hold a folder for each experiment, or are one, or lie in one.
-    """
-
-    def __init__(self, sources: Sequence[Path]) -> None:
-        self._sources = sources
-        self._kept: dict[str, list[Cell]] = {}
-
-    def of(self, selection: Selection) -> list[Cell]:
-        """The cells that fit, the newest first, of the first experiment that has one."""
-        for name in selection.experiment:
-            fitting = [cell for cell in reversed(self._cells(name)) if _fits(cell, selection)]
-            if fitting:
-                return fitting
-        return []
-
-    def _cells(self, name: str) -> list[Cell]:
-        if name not in self._kept:
-            folders = [source / name for source in self._sources] + [
-                source for source in self._sources if name in (source.name, source.parent.name)
-            ]
-            self._kept[name] = [
-                cell
-                for folder in folders
-                if folder.is_dir()
-                for cell in ([read_cell(folder, folder.name)] if is_cell(folder) else find_cells(folder))
-                if cell.status == "ok"
-            ]
-        return self._kept[name]
-
-
-def _fits(cell: Cell, selection: Selection) -> bool:
-    return (
-        selection.model in (None, cell.model)
-        and (selection.hardware is None or cell.hardware in selection.hardware)
-        and selection.bandwidth in (None, cell.bandwidth_mbps)
-    )
 
 
 def evaluate(claims: Sequence[Claim], sources: Sequence[Path]) -> list[Outcome]:
@@ -296,16 +253,6 @@ def _not_run(selection: Selection) -> str:
     }
     told = "".join(f", {key} {value}" for key, value in wanted.items() if value)
     return f"not run: experiment={selection.experiment[0]}{told}"
-
-
-def minutes_of(cell: Cell) -> float | None:
-    """How long a cell took, by its own `status.json`."""
-    status = read_json(cell.folder / STATUS)
-    try:
-        ends = [datetime.fromisoformat(str(status[name])) for name in ("started", "finished")]
-    except (KeyError, ValueError):
-        return None
-    return (ends[1] - ends[0]).total_seconds() / 60
 
 
 def _taken(rows: Sequence[Row], value: Value, take: str) -> Found | None:

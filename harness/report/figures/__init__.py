@@ -22,7 +22,7 @@ from harness.report.figures import (
     slices,
     winmap,
 )
-from harness.results.cells import Cell, find_cells, is_cell, read_cell
+from harness.results.cells import Cell, cells_in
 from harness.spec.reporting import ALL
 
 Draw = Callable[[Sequence[Cell]], canvas.Drawing]
@@ -75,8 +75,7 @@ def cells_of(name: str, sources: Sequence[Path]) -> list[Cell]:
     for source in sources:
         if not source.is_dir():
             raise SpecError(f"from={source}: there is no such folder; allowed: folders of cells or of sweeps")
-        own = source / name if (source / name).is_dir() else source
-        found += [read_cell(own, own.name)] if is_cell(own) else find_cells(own)
+        found += cells_in(source / name if (source / name).is_dir() else source)
     return found
 
 

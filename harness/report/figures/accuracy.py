@@ -76,7 +76,8 @@ def _drops(axes: Axes, found: Sequence[Trained]) -> None:
         row = own.row("tl_retrained")
         if row is None or row.drop_points is None:
             continue
-        low, high = row.drop_low_points or row.drop_points, row.drop_high_points or row.drop_points
+        low = row.drop_points if row.drop_low_points is None else row.drop_low_points
+        high = row.drop_points if row.drop_high_points is None else row.drop_high_points
         spread = [[max(0.0, row.drop_points - low)], [max(0.0, high - row.drop_points)]]
         axes.errorbar(
             row.drop_points, place, xerr=spread, fmt=_MARKERS["tl_retrained"], color=_COLOURS["tl_retrained"], ms=7

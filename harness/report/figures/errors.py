@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ ERROR_COLUMNS = (
     *("measured_ms", "prediction_error", "forecast_error", "equations_error"),
 )
 #: A replayed tier takes as long as it is told: its errors are those of link and server alone.
-GROUPS = {False: "computed on this host", True: "device and edge replayed"}
+GROUPS = {False: "both tiers computed", True: "a tier or both replayed"}
 _COLOURS = {"prediction": "#0b5cad", "forecast": "#e08e45", "equations": "#cc3311"}
 _LABELS = {"prediction": "prediction", "forecast": "forecast", "equations": "Eqs. 1 to 6"}
 _DASHES = {False: "-", True: ":"}
@@ -62,7 +62,7 @@ def by_term(cells: Sequence[Cell]) -> canvas.Drawing:
     for axes, (replayed, own) in zip(plots, groups.items(), strict=False):
         axes.set_title(f"{GROUPS[replayed]}: {len(own)} candidates", loc="left", fontweight="bold")
         steps = _steps([each.row for each in own])
-        _waterfall(axes, steps, replayed)
+        _waterfall(axes, steps, {term for each in own for term in each.row.replayed})
         for term, errors in steps.items():
             mean, half = float(np.mean(errors)), _half(errors)
             records.append(
@@ -101,16 +101,16 @@ def _half(errors: Array) -> float:
     return 1.96 * float(np.std(errors, ddof=1)) / len(errors) ** 0.5 if len(errors) > 1 else 0.0
 
 
-def _waterfall(axes: Axes, steps: Mapping[str, Array], replayed: bool) -> None:
+def _waterfall(axes: Axes, steps: Mapping[str, Array], dictated: Collection[str]) -> None:
+    """One bar a term, hatched where a recording dictated it."""
     start = 0.0
     for place, (term, errors) in enumerate(steps.items()):
         mean, whole = float(np.mean(errors)), term == "total"
         bottom = 0.0 if whole else start
-        dictated = replayed and term in ("device", "device_tl", "serialize", "deserialize", "edge_tl", "edge")
         colour = "#1d2129" if whole else style.TERM_COLOURS.get(term, "#9aa2ae")
         axes.bar(
             place, mean, 0.8, bottom=bottom, color=colour, edgecolor="#4b5563", lw=0.5,
-            hatch=canvas.hatch(replayed=dictated, estimated=False),
+            hatch=canvas.hatch(replayed=term in dictated, estimated=False),
         )  # fmt: skip
         axes.errorbar(place, bottom + mean, yerr=_half(errors), fmt="none", ecolor="#4b5563", elinewidth=0.9, capsize=2)
         top = bottom + max(mean, 0.0) + _half(errors)
@@ -121,7 +121,7 @@ def _waterfall(axes: Axes, steps: Mapping[str, Array], replayed: bool) -> None:
     axes.set_xticks(range(len(labels)), labels, rotation=50, ha="right", fontsize=8)
     axes.set_ylabel("mean of predicted - measured (ms)")
     axes.margins(y=0.15)
-    if replayed:
+    if dictated:
         axes.legend(handles=canvas.provenance(replayed=True, estimated=False), frameon=False, fontsize=8)
     canvas.plain(axes)
 

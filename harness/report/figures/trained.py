@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +9,14 @@ from typing import Any
 from harness.results import accuracy
 from harness.results.accuracy import Row
 from harness.results.cells import Cell
-
-#: Bytes of one element on the wire; formats that are packed by entropy have no size before there is a picture.
-_ELEMENT_BYTES = {"float32": 4, "float16": 2, "uint8": 1}
+from harness.transfer import wire
 
 
 @dataclass(frozen=True)
 class Trained:
     """A finished training.
 
-    record: of `accuracy.json`. payload_bytes: at the cut, None where its size depends on the picture.
+    record: of `accuracy.json`. rows: its stages.
     """
 
     cell: Cell
@@ -27,12 +24,13 @@ class Trained:
     rows: list[Row]
 
     def row(self, stage: str) -> Row | None:
+        """That of a stage; None where it was left out."""
         return accuracy.find(self.rows, stage)
 
     @property
     def payload_bytes(self) -> int | None:
-        element = _ELEMENT_BYTES.get(str(self.record["wire_format"]))
-        return None if element is None else element * math.prod(self.record["payload_shape"])
+        """What a request sends, encoded, bytes; None where that depends on the picture."""
+        return wire.get(str(self.record["wire_format"])).payload_bytes((1, *self.record["payload_shape"]))
 
     @property
     def label(self) -> str:
