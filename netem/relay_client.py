@@ -3,6 +3,7 @@
 import json
 import select
 import subprocess
+import threading
 from typing import Any
 
 from netem.errors import CapabilityError, ShapingError
@@ -34,6 +35,7 @@ class RelayClient:
             "largest_frame_bytes": spec.mtu + ETHERNET_HEADER_BYTES,
             **channel_parameters(spec),
         }
+        self._asking = threading.Lock()  # a trace is replayed by a thread of its own
         self._process = sandbox.popen(
             "middle",
             module_argv("netem.relay", json.dumps(options)),
@@ -75,14 +77,15 @@ class RelayClient:
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         stdin = self._process.stdin
-        try:
-            if stdin is None:
-                raise BrokenPipeError
-            stdin.write(json.dumps(command).encode() + b"\n")
-            stdin.flush()
-        except (BrokenPipeError, ValueError) as error:
-            raise ShapingError("the relay has ended, so the link is down: apply the link again") from error
-        return self._answer()
+        with self._asking:
+            try:
+                if stdin is None:
+                    raise BrokenPipeError
+                stdin.write(json.dumps(command).encode() + b"\n")
+                stdin.flush()
+            except (BrokenPipeError, ValueError) as error:
+                raise ShapingError("the relay has ended, so the link is down: apply the link again") from error
+            return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         stdout = self._process.stdout
