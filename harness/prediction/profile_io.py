@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import SpecError
 from harness.prediction.profile import PROFILE_VERSION, Calibration, CutRecord, ModelFeatures, Table, TierProfile
+from harness.results.disk import naming
 from harness.results.schema import Key
 from harness.transfer import pictures
 from harness.transfer.encoding import Encoding
@@ -83,7 +84,7 @@ def write_whole(path: Path, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w") as file:
+        with naming(path), temporary.open("w") as file:
             json.dump(record, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
