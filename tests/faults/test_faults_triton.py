@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import CapabilityError, EdgeError
+from harness.errors import EdgeError
 from harness.offloader import triton_server
 from harness.testbed import local
 from harness.testbed.local import LocalTestbed
-from netem import choose_backend
+from netem import CapabilityError, choose_backend
 from tests import processes
 from tests.faults.disturbances import EDGE_PORT
 from tests.testbed.test_testbed_local import spec
@@ -69,7 +69,7 @@ def test_a_server_that_dies_at_its_start_says_why(mark: str, tmp_path: Path, mon
 
 def test_a_port_that_is_taken_is_said(mark: str, tmp_path: Path) -> None:
     said = refusal(TakenPort(spec(), tmp_path), mark, within_s=40)
-    assert said.startswith("triton ended with code 1: ")
+    assert said.startswith("triton ended with code ")
     assert f":{EDGE_PORT}" in said
     assert "already in use" in said
 
