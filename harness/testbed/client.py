@@ -24,13 +24,13 @@ _SEEN_DEAD_S = 0.5
 
 
 class AgentClient:
-    """Calls the verbs of one agent. Every failure is a DeviceError or EdgeError of one line.
+    """Calls the verbs of one agent. Every failure is a DeviceError, EdgeError or LinkError of one line.
 
     Args:
         socket: the agent's Unix socket.
         check_alive: raises if a process that an answer depends on has ended; asked once a second while waiting.
-        check_link: raises if the link that an answer depends on is not what it was. Asked with `echo=False`, which puts
-            nothing on it, now and then while one answer is waited for, and without once something failed.
+        check_link: raises if the link that an answer depends on is not what it was. Asked once something failed, and
+            now and then while one answer is waited for: then with `echo=False`, which puts nothing on the link.
     """
 
     def __init__(
