@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from harness.errors import GateFailure, HarnessError, SpecError
 from harness.interrupts import INTERRUPTS
-from harness.results import attempts, sweeps
+from harness.results import attempts, disk, sweeps
 from harness.results.records import STATUS, write_atomic, write_json
 from harness.results.schema import SCHEMA_VERSION
 from harness.spec import Spec
@@ -33,44 +34,16 @@ SPEC = "spec.yaml"
 ERROR_LOG = "error.log"
 #: Written by a cell; removed before it is run anew, so that no file of an earlier try passes for one of this.
 RECORDS = (
-    STATUS,
-    ERROR_LOG,
-    "env.json",
-    "samples.jsonl",
-    "anchors.jsonl",
-    "trace.csv",
-    "predictions.csv",
-    "leakage.csv",
-    "representations.npz",
-    "representations.svg",
-    "representations.png",
-    "representations.pdf",
-    "manifest.json",
-    "device.keras",
-    "edge.keras",
-    "splits.csv",
-    "errors.csv",
-    "lookup.json",
-    "link.txt",
-    "summary.json",
-    "summary.md",
-    "report.html",
-    "errors.svg",
-    "errors.png",
-    "errors.pdf",
-    "cuts.svg",
-    "cuts.png",
-    "cuts.pdf",
-    "whatif.csv",
-    "whatif.svg",
-    "whatif.png",
-    "whatif.pdf",
-    "accuracy.json",
-    "accuracy.csv",
-    "history.csv",
-    "predictions.npz",
+    STATUS, ERROR_LOG, "env.json", "samples.jsonl", "anchors.jsonl", "trace.csv", "predictions.csv", "leakage.csv",
+    "representations.npz", "representations.svg", "representations.png", "representations.pdf", "manifest.json",
+    "device.keras", "edge.keras", "splits.csv", "errors.csv", "lookup.json", "link.txt", "summary.json", "summary.md",
+    "report.html", "errors.svg", "errors.png", "errors.pdf", "cuts.svg", "cuts.png", "cuts.pdf", "whatif.csv",
+    "whatif.svg", "whatif.png", "whatif.pdf", "accuracy.json", "accuracy.csv", "history.csv", "predictions.npz",
     "tl_model.keras",
-)
+)  # fmt: skip
+
+#: Modes that write into `profile.dir`.
+_PROFILING = ("validate", "measure", "profile")
 
 #: How an argument begins that can choose a sweep by the config alone.
 _CHOOSING = ("experiment", "hydra.mode", "hydra=", "+", "~", "-")
@@ -88,6 +61,25 @@ def complain(error: BaseException) -> int:
     """Say on the console, in one line, what is wrong; returns the exit code that goes with it."""
     print(f"error: {_line(error)}", file=sys.stderr, flush=True)
     return error.exit_code if isinstance(error, HarnessError) else 1
+
+
+def refuse(error: Exception) -> int:
+    """Say why nothing is begun; returns the exit code that goes with it.
+
+    For what Hydra calls before a run: of an error there it would make a warning, and begin.
+    """
+    if isinstance(error, HarnessError):
+        return complain(error)
+    if (line := disk.explain(error)) is not None:
+        return complain(HarnessError(line))
+    if isinstance(error, OSError):  # nothing has been started yet: it is a path of the command line
+        return complain(SpecError(_line(error)))
+    if isinstance(error, OmegaConfBaseException):  # such as a folder whose name refers to what is not there
+        from harness.spec.composition import explain_hydra
+
+        return complain(SpecError(explain_hydra(error)))
+    traceback.print_exception(error)
+    return 1
 
 
 def guard(main: Callable[[], Any]) -> int:
@@ -110,6 +102,8 @@ def guard(main: Callable[[], Any]) -> int:
 
         from harness.spec.composition import COMPOSITION_ERRORS, explain_hydra
 
+        if (line := disk.explain(error)) is not None:
+            return complain(HarnessError(line))
         # Until Hydra has composed, nothing of ours has run: whatever it stumbles over is the command line.
         if isinstance(error, COMPOSITION_ERRORS) or HydraConfig.instance().cfg is None:
             return complain(SpecError(explain_hydra(error)))
@@ -195,11 +189,11 @@ def run_cell(spec: Spec, folder: Path, runner: Runner | None = None, attempt: at
         status = _run(spec, folder, runner) | {"started": started, "finished": _now()}
         if attempt is not None:
             status |= attempt.record()
-        _write_status(folder, status)
-        if attempt is not None:
+        written = _write_status(folder, status)
+        if attempt is not None and written:
             attempt.end(status)
     print(f"results: {_short(folder)}", flush=True)
-    return int(status["exit_code"])
+    return int(status["exit_code"]) if written else combine([1, int(status["exit_code"])])
 
 
 def conclude(spec: Spec, folder: Path, status: str, error: str, code: int) -> int:
@@ -233,8 +227,13 @@ def _run(spec: Spec, folder: Path, runner: Runner | None) -> dict[str, Any]:
         if kind == "failed":
             _log(folder, error)
     except (Exception, SystemExit) as error:
-        report_crash(folder, error)
-        status |= {"status": "failed", "error": _line(error), "exit_code": 1}
+        line = disk.explain(error, folder)
+        if line is None:
+            report_crash(folder, error)
+        else:
+            complain(HarnessError(line))
+            _log(folder, error, said=line)
+        status |= {"status": "failed", "error": line or _line(error), "exit_code": 1}
     return status
 
 
@@ -251,24 +250,44 @@ def check(spec: Spec) -> None:
     check_cell(spec)
 
 
+def require_room(specs: Sequence[Spec], key: str, folder: Path) -> None:
+    """Raise SpecError where the disk would not take what these cells leave.
+
+    Args:
+        key: names the folder of their results.
+    """
+    disk.require_room(key, folder)
+    for place in {spec.profile_dir for spec in specs if spec.mode in _PROFILING}:
+        disk.require_room("profile.dir", place)
+
+
 def _default_runner() -> Runner:
     from harness.cell import run  # late: what only checks a spec does not load what runs it
 
     return run
 
 
-def _log(folder: Path, error: BaseException) -> None:
+def _log(folder: Path, error: BaseException, said: str = "") -> None:
     try:
         write_atomic(folder / ERROR_LOG, "".join(traceback.format_exception(error)))
     except OSError as trouble:
-        print(f"error: cannot write {folder / ERROR_LOG}: {trouble}", file=sys.stderr)
+        _unwritten(folder / ERROR_LOG, trouble, said)
 
 
-def _write_status(folder: Path, status: dict[str, Any]) -> None:
+def _write_status(folder: Path, status: dict[str, Any]) -> bool:
+    """Whether it could be written."""
     try:
         write_json(folder / STATUS, {"schema_version": SCHEMA_VERSION, **status})
     except OSError as trouble:
-        print(f"error: cannot write {folder / STATUS}: {trouble}", file=sys.stderr)
+        _unwritten(folder / STATUS, trouble, str(status["error"]))
+        return False
+    return True
+
+
+def _unwritten(path: Path, trouble: OSError, said: str) -> None:
+    """Say what is missing, unless what is wrong with the disk was said already."""
+    if str(trouble.strerror) not in said:
+        print(f"error: cannot write {path}: {trouble.strerror or trouble}", file=sys.stderr, flush=True)
 
 
 def _line(error: BaseException) -> str:

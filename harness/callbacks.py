@@ -16,6 +16,7 @@ from harness import app, chores
 from harness.errors import HarnessError
 from harness.interrupts import INTERRUPTS
 from harness.results import sweeps
+from harness.results.records import STATUS
 from harness.spec import Spec
 
 
@@ -31,23 +32,27 @@ class Experiment(Callback):  # type: ignore[misc]
         """Refuse a wrong spec, and do what needs no cell, before the folder of the run is made."""
         try:
             spec = Spec.from_config(config)
+            folder = Path(config.hydra.run.dir)
             if chores.asked([spec]):
-                raise SystemExit(chores.run([spec], Path(config.hydra.run.dir)))
+                raise SystemExit(chores.run([spec], folder))
             app.check(spec)
-        except HarnessError as error:
-            raise SystemExit(app.complain(error)) from None
+            app.require_room([spec], "hydra.run.dir", folder)
+        except Exception as error:
+            raise SystemExit(app.refuse(error)) from None
 
     def on_run_end(self, config: DictConfig, **_: Any) -> None:
         """A single run ends with the code of its cell."""
-        _summarise(Path(config.hydra.run.dir))
+        folder = Path(config.hydra.run.dir)
+        if (folder / STATUS).exists():  # a full disk took none, and has been complained of
+            _summarise(folder)
         raise SystemExit(app.combine(self._codes))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a sweep, one wrong cell in it being enough, or plan it, before its folder is made."""
         from harness.sweeps import freezing, planning  # a single run does without them
 
-        folder = Path(config.hydra.sweep.dir)
         try:
+            folder = Path(config.hydra.sweep.dir)
             specs, record = planning.plan(
                 config, folder, lambda spec: None if spec.mode in chores.MODES else app.check(spec)
             )
@@ -55,14 +60,15 @@ class Experiment(Callback):  # type: ignore[misc]
                 raise SystemExit(chores.run([specs[number] for number in record.sequence], folder, record.sequence))
             planning.check_launcher(config, specs)
             planning.require_same(folder, record)
+            app.require_room(specs, "hydra.sweep.dir", folder)
             lasting = any(spec.mode not in freezing.AT_ONCE for spec in specs)
             if lasting and not freezing.frozen(folder):
                 freezing.freeze(folder)
                 sweeps.write(folder, record)  # the copy need not compose the cells again
                 freezing.start_anew(folder)
             planning.begin(folder, record)
-        except HarnessError as error:
-            raise SystemExit(app.complain(error)) from None
+        except Exception as error:
+            raise SystemExit(app.refuse(error)) from None
         INTERRUPTS.defer()  # from here on there is something to gather
         self._sweep, self._spec = folder, specs[0]
         randomly = f" in random order (seed {record.seed})" if record.order == "random" else ""
@@ -115,5 +121,5 @@ def _summarise(folder: Path) -> None:
 
     try:
         markdown.write(folder, announce=True)
-    except OSError as error:
-        print(f"error: no {markdown.FILE} in {folder}: {error}", file=sys.stderr)
+    except Exception as error:  # Hydra would make a warning of it, and end with 0
+        print(f"error: no {markdown.FILE} in {folder}: {' '.join(str(error).split())}", file=sys.stderr)

@@ -75,6 +75,13 @@ def loopback_up() -> None:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
 
 
+def is_up(interface: str) -> bool:
+    """Whether an interface of the calling thread's network namespace is up; raises OSError where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH22x", interface.encode(), 0))
+        return bool(struct.unpack_from("H", request, 16)[0] & _IFF_UP)
+
+
 def _check(result: int, call: str) -> None:
     if result < 0:
         number = ctypes.get_errno()

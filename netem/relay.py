@@ -20,6 +20,7 @@ import gc
 import json
 import os
 import select
+import signal
 import sys
 from bisect import bisect_left
 from itertools import accumulate
@@ -207,6 +208,7 @@ def main(argv: list[str]) -> int:
         argv: one JSON object: ``interfaces`` (the two names, device's side first), ``largest_frame_bytes``,
             ``up`` and ``down`` (parameters of ``netem.channel.Channel``).
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the owner ends this process
     options: dict[str, Any] = json.loads(argv[0])
     try:
         device, edge = (PacketRing(name, options["largest_frame_bytes"]) for name in options["interfaces"])

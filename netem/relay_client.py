@@ -3,6 +3,7 @@
 import json
 import select
 import subprocess
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +36,7 @@ class RelayClient:
             "largest_frame_bytes": spec.mtu + ETHERNET_HEADER_BYTES,
             **channel_parameters(spec),
         }
+        self._asking = threading.Lock()  # a trace is replayed by a thread of its own
         self._process = sandbox.popen(
             "middle",
             module_argv("netem.relay", json.dumps(options)),
@@ -81,14 +83,15 @@ class RelayClient:
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         stdin = self._process.stdin
-        try:
-            if stdin is None:
-                raise BrokenPipeError
-            stdin.write(json.dumps(command).encode() + b"\n")
-            stdin.flush()
-        except (BrokenPipeError, ValueError) as error:
-            raise ShapingError("the relay has ended, so the link is down: apply the link again") from error
-        return self._answer()
+        with self._asking:
+            try:
+                if stdin is None:
+                    raise BrokenPipeError
+                stdin.write(json.dumps(command).encode() + b"\n")
+                stdin.flush()
+            except (BrokenPipeError, ValueError) as error:
+                raise ShapingError("the relay has ended, so the link is down: apply the link again") from error
+            return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         stdout = self._process.stdout

@@ -1,4 +1,4 @@
-"""Starts run.py as a user would, kills it or a part of it, and looks at what is left."""
+"""Starts run.py as a user would, kills it or a part of it, or does something else to it, and looks at what is left."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.spec import PROJECT
 from tests import processes
@@ -56,7 +57,20 @@ class Host:
         own = (f"hydra.run.dir={folder}", f"profile.dir={self.profiles}")
         return [sys.executable, "run.py", *self.cell, *own, *arguments]
 
-    def start(self, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    def start(
+        self,
+        folder: Path,
+        *,
+        arguments: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
+    ) -> tuple[subprocess.Popen[bytes], str]:
+        """The run, and its mark.
+
+        Args:
+            arguments: of run.py, in addition.
+            prefix: a command that becomes the run, before its own.
+        """
         self.runs += 1
         mark = f"{os.getpid()}-{self.runs}"
         (self.tmp / "tmpdir").mkdir(exist_ok=True)
@@ -64,7 +78,12 @@ class Host:
         with (self.tmp / "out.txt").open("wb") as out, (self.tmp / "err.txt").open("wb") as err:
             return (
                 subprocess.Popen(
-                    self.command(folder), cwd=PROJECT, env=environment, stdout=out, stderr=err, stdin=subprocess.DEVNULL
+                    [*prefix, *self.command(folder, *arguments)],
+                    cwd=PROJECT,
+                    env=environment,
+                    stdout=out,
+                    stderr=err,
+                    stdin=stdin,
                 ),
                 mark,
             )
@@ -80,7 +99,7 @@ class Host:
 
         `moment` is asked with the run's mark and what it wrote to its standard error.
         """
-        sight = _Sight(self, folder)
+        sight = Sight(self, folder)
         try:
             while sight.run.poll() is None and time.monotonic() < sight.deadline:
                 sight.look()
@@ -103,7 +122,7 @@ class Host:
         Returns:
             As `watch`, and the blow; None where the run had ended before.
         """
-        sight = _Sight(self, folder)
+        sight = Sight(self, folder)
         blow, came_up_s = None, None
         try:
             while sight.run.poll() is None and time.monotonic() < sight.deadline:
@@ -120,10 +139,37 @@ class Host:
             sight.end()
         return sight.aftermath(), sight.run, blow
 
+    def disturb(
+        self, folder: Path, when: Callable[[Sight], bool], act: Callable[[Sight], None], **how: Any
+    ) -> tuple[Aftermath, subprocess.Popen[bytes], Blow | None]:
+        """Start a run, do something to it once it is time, and let it end by itself.
+
+        Args:
+            when: whether it is time; asked some ten times a second.
+            act: what is done then, once; it may go on for as long as the run does.
+            how: as `start`.
+
+        Returns:
+            As `strike`.
+        """
+        sight = Sight(self, folder, **how)
+        blow = None
+        try:
+            while sight.run.poll() is None and time.monotonic() < sight.deadline:
+                sight.look()
+                if blow is None and when(sight):
+                    blow = sight.blow()
+                    act(sight)
+                time.sleep(0.1)
+            assert sight.run.poll() is not None, self.output()[1]
+        finally:
+            sight.end()
+        return sight.aftermath(), sight.run, blow
+
 
 @dataclass(frozen=True)
 class Blow:
-    """A process of a run was killed.
+    """A process of a run was killed, or something else was done to the run.
 
     after_s: since the run began.
     at_s: on the clock of `time.monotonic`.
@@ -143,24 +189,46 @@ def samples_of(folder: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-class _Sight:
-    """A run and everything that was ever seen of it."""
+class Sight:
+    """A run and everything that was ever seen of it.
 
-    def __init__(self, host: Host, folder: Path) -> None:
-        self._host, self._folder = host, folder
+    Attributes:
+        run: its process.
+        folder: of its results.
+        mark: in the environment of all its processes.
+        pids: of the processes that were seen.
+        deadline: by which it has to have ended.
+    """
+
+    def __init__(self, host: Host, folder: Path, **how: Any) -> None:
+        self._host, self.folder = host, folder
         self._interfaces, self._files = processes.interfaces(), processes.temporary_files()
         self._commands: set[str] = set()
         self._namespaces: set[str] = set()
         self.pids: set[int] = set()
         self.started_s = time.monotonic()
         self.deadline = self.started_s + _DEADLINE_S
-        self.run, self.mark = host.start(folder)
+        self.run, self.mark = host.start(folder, **how)
 
     def look(self) -> None:
         now = processes.marked(self.mark)
         self._commands |= {processes.command(pid) for pid in set(now) - self.pids}
         self.pids |= set(now)
         self._namespaces |= processes.network_namespaces(now)
+
+    @property
+    def said(self) -> str:
+        """What the run has written to its standard error."""
+        return self._host.output()[1]
+
+    def pid_of(self, part: str) -> int | None:
+        """A process that lives and has the part in its command; None where there is none."""
+        return next((pid for pid in sorted(self.pids) if _is(pid, part)), None)
+
+    def blow(self) -> Blow:
+        """Where the run is by now."""
+        now_s, said = time.monotonic(), self.said.replace("\r", "\n").strip().splitlines()
+        return Blow(now_s - self.started_s, now_s, said[-1] if said else "", samples_of(self.folder))
 
     def strike(self, victim: int) -> Blow | None:
         said = self._host.output()[1].replace("\r", "\n").strip().splitlines()
@@ -169,7 +237,7 @@ class _Sight:
         except ProcessLookupError:
             return None
         now_s = time.monotonic()
-        return Blow(now_s - self.started_s, now_s, said[-1] if said else "", samples_of(self._folder))
+        return Blow(now_s - self.started_s, now_s, said[-1] if said else "", samples_of(self.folder))
 
     def end(self) -> None:
         if self.run.poll() is None:
@@ -183,7 +251,7 @@ class _Sight:
             time.sleep(0.1)
         tmp = self._host.tmp / "tmpdir"
         return Aftermath(
-            self._folder,
+            self.folder,
             sorted(self._commands),
             self._namespaces,
             [processes.command(pid) for pid in processes.marked(self.mark)],

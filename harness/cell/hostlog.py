@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.results.disk import naming
 from harness.testbed import host
 
 
@@ -17,7 +18,8 @@ def append(path: Path, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, (json.dumps(line, sort_keys=True) + "\n").encode())
+        with naming(path):
+            os.write(descriptor, (json.dumps(line, sort_keys=True) + "\n").encode())
     finally:
         os.close(descriptor)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiling.timing import Times
+from harness.results.disk import naming
 
 #: A journal whose newest round is older than this is not gone on from: compute speed drifts by some per cent within
 #: minutes (DESIGN, "Timing"), and medians over rounds that far apart would mix two speeds. Nor is one of before the
@@ -54,8 +55,9 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, flags, 0o644)
         try:
-            os.write(descriptor, "".join(json.dumps(line) + "\n" for line in lines).encode())
-            os.fsync(descriptor)
+            with naming(self.path):
+                os.write(descriptor, "".join(json.dumps(line) + "\n" for line in lines).encode())
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         self._rounds.append(entry)

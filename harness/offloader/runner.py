@@ -14,6 +14,8 @@ from harness.results.schema import REQUEST_IDLE_MS, Key, Sample
 
 #: Before an echo, which has no device work of its own that would leave link and edge idle as a request's does.
 ECHO_IDLE_MS = 100.0
+#: By how much a request's time-out comes later here than on the device, which knows that it is the edge that is silent.
+_LATER_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Runner:
         """Run requests once, on the open connection, and forget what they took: first calls compile, fill caches,
         open windows."""
         planned = [self._planned(Request(request.kind, request.name), paced=paced) for request in requests]
-        for _ in self._agent.run(planned, self._timeout_s):
+        for _ in self._agent.run(planned, self._timeout_s + _LATER_S):
             pass
         self._trace.discard()
 
@@ -122,7 +124,7 @@ class Runner:
         planned = [self._planned(request, paced=paced) for request, _ in plan]
         answered = 0
         longest_pause_s = max((request.pause_ms for request in requests), default=0.0) / 1e3
-        answers = self._agent.run(planned, self._timeout_s + longest_pause_s)
+        answers = self._agent.run(planned, self._timeout_s + longest_pause_s + _LATER_S)
         for (request, counts), answer in zip(plan, answers, strict=False):
             observation = Observation.from_dict(answer)
             server = self._trace.times(observation.request_id) if observation.sent else None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -30,6 +31,11 @@ sys.path.insert(0, {root!r})
 from harness.offloader.triton_model import TritonPythonModel  # noqa: E402, F401
 """
 
+
+#: A line of its own log that is an error; TensorFlow's, in the same file, begin with E0000.
+_ERROR_LINE = re.compile(r"E(?!0000)\d{4} \S+ \d+ [\w.]+:\d+\] (?P<text>.*)")
+#: What it complains about on every host without a GPU.
+_USUAL = "CudaDriverHelper"
 
 #: Stamps of a request that is complete at the server, and of its answer handed over; by protocol.
 _MARKS = (("GRPC_WAITREAD_END", "GRPC_SEND_START"), ("HTTP_RECV_END", "HTTP_SEND_START"))
@@ -108,6 +114,13 @@ def _environment(wheel: Path) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "LD_LIBRARY_PATH": os.pathsep.join([str(wheel.parent / "nvidia_pytriton.libs"), library]),
     }
+
+
+def complaint(log: Path) -> str:
+    """The last error that the server wrote into its log; empty where there is none."""
+    lines = log.read_text(errors="replace").splitlines()
+    found = [match["text"] for line in lines if (match := _ERROR_LINE.match(line)) and _USUAL not in match["text"]]
+    return found[-1].strip('" ')[:300] if found else ""
 
 
 class NoTrace:

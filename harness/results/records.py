@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.errors import HarnessError
+from harness.results.disk import naming
 from harness.results.lookup import FILE as LOOKUP
 from harness.results.lookup import Lookup
 from harness.results.schema import (
@@ -67,7 +68,7 @@ def write_atomic(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 (a descriptor)
+        with naming(path), open(descriptor, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 (a descriptor)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -126,8 +127,9 @@ class CellWriter:
 
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
         file = self._open.get(name) or self._open.setdefault(name, self._opened(name))
-        file.write(json.dumps(record, allow_nan=False) + "\n")
-        file.flush()
+        with naming(self.folder / name):
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+            file.flush()
 
     def _opened(self, name: str) -> IO[str]:
         path = self.folder / name
@@ -165,10 +167,10 @@ class CellWriter:
 
     def close(self) -> None:
         """Syncs and closes the files that grow; the writer can be used again afterwards."""
-        for file in self._open.values():
-            os.fsync(file.fileno())
-            file.close()
-        self._open.clear()
+        while self._open:
+            name, file = self._open.popitem()
+            with naming(self.folder / name), file:
+                os.fsync(file.fileno())
 
     def __enter__(self) -> CellWriter:
         return self

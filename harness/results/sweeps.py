@@ -69,7 +69,7 @@ def read(folder: Path) -> SweepRecord | None:
     path = Path(folder) / FILE
     try:
         changed = path.stat().st_mtime_ns
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return _read(path, changed)
 

@@ -17,18 +17,27 @@ from harness.testbed.agent import SERVICE
 
 #: Building the largest zoo model and every block of it takes minutes on a slow core; a hang takes longer.
 _TIMEOUT_S = 900.0
+#: How often somebody who waits for one answer looks at the link.
+_LOOK_S = 10.0
+#: Who died is not always seen dead at the moment at which its connection breaks.
+_SEEN_DEAD_S = 0.5
 
 
 class AgentClient:
-    """Calls the verbs of one agent. Every failure is a DeviceError or EdgeError of one line.
+    """Calls the verbs of one agent. Every failure is a DeviceError, EdgeError or LinkError of one line.
 
     Args:
         socket: the agent's Unix socket.
         check_alive: raises if a process that an answer depends on has ended; asked once a second while waiting.
+        check_link: raises if the link that an answer depends on is not what it was. Asked once something failed, and
+            now and then while one answer is waited for: then with `echo=False`, which puts nothing on the link.
     """
 
-    def __init__(self, socket: Path, check_alive: Callable[[], None]) -> None:
+    def __init__(
+        self, socket: Path, check_alive: Callable[[], None], check_link: Callable[..., None] | None = None
+    ) -> None:
         self._check_alive = check_alive
+        self._check_link = check_link
         self._channel = grpc.insecure_channel(
             f"unix:{socket}",
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
@@ -55,6 +64,7 @@ class AgentClient:
         try:
             return json.loads(self._wait(method.future(json.dumps(arguments).encode()), f"`{name}`", timeout_s))
         except grpc.RpcError as error:
+            self._find_the_cause()
             raise _error(name, error) from error
 
     def edge(self, verb: str, **arguments: Any) -> Any:
@@ -67,6 +77,7 @@ class AgentClient:
         Raises:
             DeviceError: an observation took longer than `timeout_s`, or the agent went away.
             EdgeError: the edge refused or failed a request.
+            LinkError: the same, where it is the link that does not carry it.
         """
         method = self._channel.unary_stream(f"/{SERVICE}/run")
         call = method(json.dumps({"requests": list(requests)}).encode())
@@ -78,7 +89,7 @@ class AgentClient:
                 if answer is None:
                     return
                 if isinstance(answer, grpc.RpcError):
-                    self._check_alive()
+                    self._find_the_cause()
                     raise _error("run", answer) from answer
                 yield json.loads(answer)
         finally:
@@ -98,12 +109,16 @@ class AgentClient:
 
     def _wait(self, future: Any, what: str, timeout_s: float) -> Any:
         deadline = time.monotonic() + timeout_s
+        look_at = time.monotonic() + _LOOK_S
         while True:
             try:
                 return future.result(timeout=1.0)
             except grpc.FutureTimeoutError:
                 try:
                     self._patience(what, deadline, timeout_s)
+                    if self._check_link is not None and time.monotonic() > look_at:
+                        self._check_link(echo=False)
+                        look_at = time.monotonic() + _LOOK_S
                 except BaseException:
                     future.cancel()
                     raise
@@ -111,7 +126,18 @@ class AgentClient:
     def _patience(self, what: str, deadline: float, timeout_s: float) -> None:
         self._check_alive()
         if time.monotonic() > deadline:
+            if self._check_link is not None:
+                self._check_link()
             raise DeviceError(f"the device did not answer {what} within {timeout_s:g} s")
+
+    def _find_the_cause(self) -> None:
+        """Raise what is broken, where that can be seen: what failed only says that it got no answer."""
+        until = time.monotonic() + _SEEN_DEAD_S
+        while time.monotonic() < until:
+            self._check_alive()
+            time.sleep(0.05)
+        if self._check_link is not None:
+            self._check_link()
 
 
 def _pump(call: Any, answers: queue.SimpleQueue[Any]) -> None:

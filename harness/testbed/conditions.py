@@ -7,7 +7,7 @@ and the server's own, and a link that is wrong is told apart from one that is me
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -80,12 +80,14 @@ class Conditions:
         """The part of `env.json` about the link while and after the cell measured.
 
         `relay` counts what passed while the conditions were in force, or all of it where there were none.
-        `testbed_after` holds offloads and sysctls, read a second time; `notes` says what is no longer what it was.
+        `testbed_after` holds offloads and sysctls, read a second time; `notes` says what of them, and of the qdiscs,
+        is no longer what it was.
         """
         after = {where: sandbox.call(where, lambda where=where: _state(applied, where)) for where in _ends(applied)}  # type: ignore[misc]
         testbed = {name: {where: state[name] for where, state in after.items()} for name in ("offloads", "sysctls")}
-        before = {"offloads": applied.offloads, "sysctls": applied.sysctls}
-        notes = changes(before, testbed)
+        shaped = {where: {name: shaping(applied.qdiscs[where])} for where, name in applied.interfaces.items()}
+        before = {"offloads": applied.offloads, "sysctls": applied.sysctls, "qdiscs": shaped}
+        notes = changes(before, {**testbed, "qdiscs": {where: state["qdiscs"] for where, state in after.items()}})
         if self._record.get("trace", {}).get("outlasted"):
             notes.append("the trace ended before the measurement: its last step stayed; loop it with link.loop=true")
         return {"relay": applied.relay_statistics(), "testbed_after": testbed, **self._record, "notes": notes}
@@ -104,7 +106,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """A note for each setting that changed while the cell ran: it is then not comparable.
 
     Args:
-        before, after: {"offloads" or "sysctls": {namespace: {name: value}}}.
+        before, after: {"offloads", "sysctls" or "qdiscs": {namespace: {name: value}}}.
     """
     return [
         f"not comparable: {kind} {name} of the {where} namespace was {old!r} before the run and {new!r} after it"
@@ -113,6 +115,14 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         for name, old in values.items()
         if (new := after[kind].get(where, {}).get(name)) != old
     ]
+
+
+def shaping(qdiscs: Sequence[Mapping[str, Any]]) -> str:
+    """What an interface is shaped by: its qdiscs, root first, with the rate of those that hold one."""
+    return ", ".join(
+        f"{qdisc['kind']} at {qdisc['rate_bytes_per_s']} bytes/s" if "rate_bytes_per_s" in qdisc else str(qdisc["kind"])
+        for qdisc in qdiscs
+    )
 
 
 def _ends(applied: AppliedLink) -> tuple[Where, ...]:
@@ -125,4 +135,6 @@ def _state(applied: AppliedLink, where: Where) -> dict[str, Any]:
     for name in applied.sysctls[where]:
         path = Path("/proc/sys", *name.split("."))
         sysctls[name] = " ".join(path.read_text().split()) if path.exists() else None
-    return {"offloads": interfaces.offloads(applied.interfaces[where]), "sysctls": sysctls}
+    name = applied.interfaces[where]
+    shaped = {name: shaping(interfaces.qdiscs(name))}
+    return {"offloads": interfaces.offloads(name), "sysctls": sysctls, "qdiscs": shaped}

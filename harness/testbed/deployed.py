@@ -37,16 +37,17 @@ class DeployedTestbed(LocalTestbed):
         if sent:
             shutil.copytree(self._deployment.repository, target / _REPOSITORY)
         spec = self.spec
-        loaded: dict[str, Any] = self.agent.call(
-            "deploy",
-            folder=str(_DEPLOYMENT),
-            threads=spec.hardware.device.threads,
-            slowdown=spec.hardware.device.slowdown,
-            connection=self.connection.record(),
-            send=_REPOSITORY if sent else None,
-            request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
-            ready_timeout_s=START_TIMEOUT_S,
-        )
+        with self._log_told():
+            loaded: dict[str, Any] = self.agent.call(
+                "deploy",
+                folder=str(_DEPLOYMENT),
+                threads=spec.hardware.device.threads,
+                slowdown=spec.hardware.device.slowdown,
+                connection=self.connection.record(),
+                send=_REPOSITORY if sent else None,
+                request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
+                ready_timeout_s=START_TIMEOUT_S,
+            )
         self.server = loaded["server"]
         self._unload_at_the_end()
         return loaded

@@ -9,14 +9,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
-from harness.errors import CapabilityError, DeviceError, EdgeError, LinkError
+from harness.errors import DeviceError, EdgeError
 from harness.offloader import triton_server
 from harness.offloader.connection import Connection
 from harness.offloader.runner import ServerTrace
@@ -27,13 +27,12 @@ from harness.testbed.client import AgentClient
 from harness.testbed.conditions import Conditions
 from harness.testbed.link import link_spec
 from harness.testbed.surroundings import environment, last_line, pinned, require_core
-from netem import errors as netem_errors
+from harness.testbed.translation import netem_translated, translated
+from netem.health import require_carrying
 from netem.namespaces import Sandbox
 from netem.probe import LinkReport, check, probe
 from netem.rootless import become_root_inside
 from netem.shaper import AppliedLink, apply
-
-T = TypeVar("T")
 
 TRITON = Path("/tmp/triton")
 _SOCKET = Path("/tmp/agent.sock")
@@ -99,11 +98,11 @@ class LocalTestbed:
         if self._external is not None:
             external.require_reachable(self._external)
         self._stack.enter_context(lock.measuring())
-        self.rootless = _translated(become_root_inside)
+        self.rootless = translated(become_root_inside)
         self._logs.mkdir(parents=True, exist_ok=True)
-        _translated(lambda: self._stack.enter_context(self.sandbox))
+        translated(lambda: self._stack.enter_context(self.sandbox))
         backend = None if self.spec.link.backend == "auto" else self.spec.link.backend
-        self.applied: AppliedLink = _translated(
+        self.applied: AppliedLink = translated(
             # The device waits while its payload travels, so its core is the idle one.
             lambda: apply(self.sandbox, self.plain, relay_cpu=hardware.device.cpu, backend=backend)
         )
@@ -130,28 +129,40 @@ class LocalTestbed:
             **spec.model.located,
             "seed": spec.seed,
         }
-        loaded: dict[str, Any] = self.agent.call(
-            "load",
-            model=self._as_seen_by_the_device(model),
-            threads=spec.hardware.device.threads,
-            processor=spec.hardware.device.processor,
-            slowdown=spec.hardware.device.slowdown,
-            recording=replayed.get("device"),
-            connection=self.connection.record() if spec.hardware.has_edge else None,
-            send=spec.hardware.edge.models == "load",
-            edge={
-                "model": model,
-                "threads": spec.hardware.edge.threads,
-                "processor": spec.hardware.edge.processor,
-                **({"recording": replayed["edge"]} if "edge" in replayed else {}),
-            },
-            request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
-            ready_timeout_s=START_TIMEOUT_S,
-        )
+        with self._log_told():
+            loaded: dict[str, Any] = self.agent.call(
+                "load",
+                model=self._as_seen_by_the_device(model),
+                threads=spec.hardware.device.threads,
+                processor=spec.hardware.device.processor,
+                slowdown=spec.hardware.device.slowdown,
+                recording=replayed.get("device"),
+                connection=self.connection.record() if spec.hardware.has_edge else None,
+                send=spec.hardware.edge.models == "load",
+                edge={
+                    "model": model,
+                    "threads": spec.hardware.edge.threads,
+                    "processor": spec.hardware.edge.processor,
+                    **({"recording": replayed["edge"]} if "edge" in replayed else {}),
+                },
+                request_timeout_s=min(spec.communicator.timeout_s, spec.measure.timeout_s),
+                ready_timeout_s=START_TIMEOUT_S,
+            )
         self.server = loaded["server"]
         self.placements = {"device": loaded.get("placement", {}), "edge": loaded.get("edge", {})}
         self._unload_at_the_end()
         return loaded
+
+    @contextmanager
+    def _log_told(self) -> Iterator[None]:
+        """Of a server that lives and yet does not serve, its log alone says why."""
+        try:
+            yield
+        except EdgeError as error:
+            server = self._processes.get("triton")
+            if server is None or server.poll() is not None:
+                raise
+            raise EdgeError(f"{error}; its log ends with: {self._last_words('triton')}") from error
 
     def _unload_at_the_end(self) -> None:
         """Take back what the repository API was sent; a server that is gone by then has nothing to take back."""
@@ -165,7 +176,7 @@ class LocalTestbed:
     def probe(self) -> LinkReport:
         """Measure the link. Raises LinkError where it is not the one asked for."""
         hardware = self.spec.hardware
-        return _translated(
+        return translated(
             lambda: probe(
                 self.sandbox, self.plain, self.applied, device_cpu=hardware.device.cpu, edge_cpu=hardware.edge.cpu
             )
@@ -173,7 +184,7 @@ class LocalTestbed:
 
     def require(self, report: LinkReport) -> None:
         """Raise LinkError where the probed link is not the one asked for."""
-        _translated(lambda: check(report, self.spec.link.tolerance))
+        translated(lambda: check(report, self.spec.link.tolerance))
 
     @contextmanager
     def measuring(self, folder: Path) -> Iterator[None]:
@@ -187,7 +198,7 @@ class LocalTestbed:
 
     def aftermath(self) -> dict[str, Any]:
         """The part of `env.json` about the link while and after the cell measured (see `Conditions.aftermath`)."""
-        found = _translated(lambda: self._conditions.aftermath(self.sandbox, self.applied))
+        found = translated(lambda: self._conditions.aftermath(self.sandbox, self.applied))
         return found | {"notes": [*self.notes(), *found["notes"]]}
 
     def in_force(self) -> dict[str, Any]:
@@ -215,14 +226,22 @@ class LocalTestbed:
             LinkError: the relay, or the sandbox with all in it, has ended.
             DeviceError, EdgeError: the agent or the server has ended; with the last line it wrote.
         """
-        _translated(lambda: self.sandbox.pid)
+        translated(lambda: self.sandbox.pid)
         if self.applied.relay is not None:
-            _translated(self.applied.relay.check_alive)
+            translated(self.applied.relay.check_alive)
         for name, error in (("triton", EdgeError), ("forwarder", EdgeError), ("agent", DeviceError)):
             process = self._processes.get(name)
             if process is not None and process.poll() is not None:
-                said = (self._logs / f"{name}.log").read_bytes()
-                raise error(f"{name} ended with code {process.returncode}: {last_line(said)}")
+                raise error(f"{name} ended with code {process.returncode}: {self._last_words(name)}")
+
+    def check_link(self, *, echo: bool = True) -> None:
+        """Raise LinkError where the link is down, another one, or, asked with an echo, carries nothing."""
+        translated(lambda: require_carrying(self.sandbox, self.applied, echo=echo))
+
+    def _last_words(self, name: str) -> str:
+        """Why a process ended, or what it was doing, as far as its log says."""
+        log = self._logs / f"{name}.log"
+        return (triton_server.complaint(log) if name == "triton" else "") or last_line(log.read_bytes())
 
     @property
     def edge_url(self) -> str:
@@ -243,7 +262,7 @@ class LocalTestbed:
     def _start_forwarder(self, to: Connection) -> None:
         """The link ends in the edge's namespace; from there the bytes go on over this host's own network."""
         address = (self.sandbox.address("edge"), self._edge_port)
-        listener = _translated(lambda: self.sandbox.call("edge", lambda: socket.create_server(address)))
+        listener = translated(lambda: self.sandbox.call("edge", lambda: socket.create_server(address)))
         log = self._stack.enter_context((self._logs / "forwarder.log").open("wb"))
         forwarding = external.forwarding(listener, to, self.spec.hardware.edge.cpu, log)
         self._processes["forwarder"] = self._stack.enter_context(forwarding)
@@ -261,7 +280,7 @@ class LocalTestbed:
     def _start_agent(self) -> None:
         command = [sys.executable, "-m", "harness.testbed.agent", "--socket", str(_SOCKET)]
         self._popen("device", "agent", command, self.spec.hardware.device.cpu, {"PYTHONPATH": str(CODE)})
-        self.agent = AgentClient(self.sandbox.path(_SOCKET), self.check_alive)
+        self.agent = AgentClient(self.sandbox.path(_SOCKET), self.check_alive, self.check_link)
         self._stack.callback(self.agent.close)
         self.agent.wait_ready(START_TIMEOUT_S)
 
@@ -277,20 +296,3 @@ class LocalTestbed:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-
-
-def _translated(action: Callable[[], T]) -> T:
-    """Errors of `netem` as errors of the harness."""
-    with netem_translated():
-        return action()
-
-
-@contextmanager
-def netem_translated() -> Iterator[None]:
-    """Errors of `netem` raised inside leave it as CapabilityError and LinkError."""
-    try:
-        yield
-    except netem_errors.CapabilityError as error:
-        raise CapabilityError(str(error)) from error
-    except netem_errors.NetemError as error:
-        raise LinkError(str(error)) from error

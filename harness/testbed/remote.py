@@ -29,10 +29,11 @@ from harness.testbed.client import AgentClient
 from harness.testbed.conditions import changes
 from harness.testbed.lease import Renewal, Tenant
 from harness.testbed.link import base_link
-from harness.testbed.local import START_TIMEOUT_S, LocalTestbed, netem_translated
+from harness.testbed.local import START_TIMEOUT_S, LocalTestbed
 from harness.testbed.shaping import Nic
 from harness.testbed.ssh import Shell
 from harness.testbed.surroundings import last_line, pinned, require_core, visible
+from harness.testbed.translation import netem_translated
 from harness.transfer import layers
 from netem.link import LinkSpec
 from netem.namespaces import module_argv

@@ -6,6 +6,7 @@ that really starts adds a line to `calls.txt` in the current directory, and take
 
 from __future__ import annotations
 
+import errno
 import os
 import runpy
 import signal
@@ -19,6 +20,7 @@ from harness.spec import CODE, Spec
 
 PASS, FAIL, INCONCLUSIVE, NO_VERDICT = 10.0, 11.0, 12.0, 13.0
 NO_EDGE, CRASH, INTERRUPT, KILLED, NO_PROFILE, GATE, EXITS = 20.0, 21.0, 22.0, 23.0, 24.0, 25.0, 26.0
+FULL, NO_STATUS = 27.0, 28.0
 VERDICTS = {PASS: "pass", FAIL: "fail", INCONCLUSIVE: "inconclusive", NO_VERDICT: None}
 ERRORS = {
     NO_EDGE: EdgeError("the edge\nis gone"),
@@ -27,6 +29,7 @@ ERRORS = {
     NO_PROFILE: SpecError("no profile; run mode=profile"),
     GATE: GateFailure("off by far"),
     EXITS: SystemExit(0),
+    FULL: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "cell/samples.jsonl"),
 }
 
 
@@ -36,6 +39,8 @@ def run(spec: Spec, folder: Path) -> str | None:
     time.sleep(float(os.environ.get("FAKE_CELL_SECONDS", "0")))
     if spec.bandwidth == KILLED:
         os.kill(os.getpid(), signal.SIGTERM)
+    if spec.bandwidth == NO_STATUS:
+        (folder / "status.json").mkdir()
     if spec.bandwidth in ERRORS:
         raise ERRORS[spec.bandwidth]
     return VERDICTS.get(spec.bandwidth, "pass")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness.app import EXIT_CODES, combine
 from harness.spec import AVAILABLE_MODES, PROJECT, Spec
+from tests.cli import fake_cell
 
 FAKE = PROJECT / "tests" / "cli" / "fake_cell.py"
 ROOT_KEYS = list(Spec.model_fields)
@@ -130,6 +131,46 @@ def test_a_run_ends_with_the_code_of_its_cell_and_a_status(
     assert len(done.stderr.splitlines()) == (0 if record["error"] is None else 1)
     assert (tmp_path / "cell" / "error.log").exists() == (kind == "failed")
     assert yaml.safe_load((tmp_path / "cell" / "spec.yaml").read_text())["bandwidth"] == bandwidth
+
+
+def test_a_cell_whose_disk_is_full_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+    done = call(FAKE, tmp_path, f"bandwidth={fake_cell.FULL:g}", "hydra.run.dir=cell")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith("error: cell/samples.jsonl cannot be written: No space left on device")
+    assert status(tmp_path / "cell")["error"] == line.removeprefix("error: ")
+    assert "Traceback" in (tmp_path / "cell" / "error.log").read_text()
+
+
+def test_a_status_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
+    done = call(FAKE, tmp_path, f"bandwidth={fake_cell.NO_STATUS:g}", "hydra.run.dir=cell")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith(f"error: cannot write {tmp_path / 'cell' / 'status.json'}: ")
+    assert done.stdout.splitlines() == ["results: cell"]
+
+
+@pytest.mark.parametrize("typed", [["hydra.run.dir=file/cell"], ["-m", "seed=1,2", "hydra.sweep.dir=file"]])
+def test_a_folder_that_cannot_be_is_one_line_before_anything_is_begun(tmp_path: Path, typed: list[str]) -> None:
+    (tmp_path / "file").touch()
+    for more in ([], ["hydra.run.dir=cell", "hydra.sweep.dir=cell", "profile.dir=/dev/null/profiles"]):
+        done = call(FAKE, tmp_path, *typed[:-1], *(more or typed[-1:]))
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2
+        assert "cannot be written: Not a directory" in line
+        assert ("profile.dir=/dev/null" if more else typed[-1]) in line
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_while_a_command_line_is_checked_is_no_warning(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "cell").mkdir(parents=True)
+    for name in ("runs/cell/spec.yaml", "file"):
+        (tmp_path / name).touch()
+    done = call(PROJECT / "run.py", tmp_path, "mode=report", f"from={tmp_path / 'runs'}", "hydra.run.dir=file/report")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("error: NotADirectoryError: ")
+    assert done.stdout == ""
 
 
 def test_a_run_goes_below_outputs_by_default(tmp_path: Path) -> None:

@@ -61,13 +61,13 @@ def kill(host: Host, folder: Path, part: str, usual_s: float, seed: int) -> Outc
     latest_s = usual_s if part == "harness" else 0.75 * usual_s  # a quarter of it has gone by when the last part is up
     left, run, blow = host.strike(folder, needle, random.Random(seed).uniform(0, latest_s))
     took_s = time.monotonic() - blow.at_s if blow else None
-    status = _status(folder)
-    wrong = _left_behind(left) + torn(folder)
+    status = status_of(folder)
+    wrong = left_behind(left) + torn(folder)
     if part == "harness":
         if blow and status and status["status"] != "ok":
             wrong.append(f"a killed run says {status['status']}")
     elif blow and run.returncode == 1:
-        wrong += _misreported(status, cause)
+        wrong += misreported(status, cause)
         if took_s is not None and took_s > NOTICED_WITHIN_S:
             wrong.append(f"it went on for {took_s:.0f} s")
     elif run.returncode not in (0, 3, 4):  # struck when everything was measured, or not at all
@@ -106,7 +106,8 @@ def torn(folder: Path) -> list[str]:
     return wrong
 
 
-def _misreported(status: dict[str, Any], cause: str) -> list[str]:
+def misreported(status: dict[str, Any], cause: str) -> list[str]:
+    """What is wrong with the status of a cell that failed; the cause is in small letters."""
     error = str(status.get("error") or "")
     wrong = [] if status.get("status") == "failed" else [f"status {status.get('status')!r} instead of 'failed'"]
     if cause not in error.lower():
@@ -116,7 +117,8 @@ def _misreported(status: dict[str, Any], cause: str) -> list[str]:
     return wrong
 
 
-def _left_behind(left: Aftermath) -> list[str]:
+def left_behind(left: Aftermath) -> list[str]:
+    """What of a run is still there."""
     found = {
         "processes": left.processes_after,
         "namespaces": left.namespaces_after,
@@ -126,7 +128,8 @@ def _left_behind(left: Aftermath) -> list[str]:
     return [f"{what} left behind: {sorted(names)}" for what, names in found.items() if names]
 
 
-def _status(folder: Path) -> dict[str, Any]:
+def status_of(folder: Path) -> dict[str, Any]:
+    """`status.json` of a cell; empty where there is none that can be read."""
     try:
         found: dict[str, Any] = json.loads((folder / "status.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

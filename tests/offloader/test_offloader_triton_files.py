@@ -141,3 +141,34 @@ def test_a_missing_stub_is_one_line_and_nothing_is_written(tmp_path: Path, monke
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "triton").exists()
     shutil.rmtree(wheel)
+
+
+# -- its log ----------------------------------------------------------------------------------------------
+
+#: What tritonserver 2.51 wrote on a host without a GPU, with TensorFlow's lines between.
+USUAL = """\
+W1128 11:42:21.748657 4 pinned_memory_manager.cc:273] "Unable to allocate pinned system memory"
+E1128 11:42:21.748832 4 server.cc:241] "CudaDriverHelper has not been initialized."
+I1128 11:42:21.750281 4 model_lifecycle.cc:472] "loading: scission:1"
+E0000 00:00:1795866149.596090      14 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ("", ""),
+        ("error: creating server: Internal - failed to load all models\n", ""),
+        (
+            "E1128 11:42:22.018902 4 main.cc:350] \"failed to start GRPC service: Socket 'a:1' already in use \"\n",
+            "failed to start GRPC service: Socket 'a:1' already in use",
+        ),
+        (
+            "E1128 11:42:22.1 4 pb_stub.cc:366] first\nE1128 11:42:23.1 4 lifecycle.cc:654] failed to load\n\nAt:\n",
+            "failed to load",
+        ),
+    ],
+)
+def test_the_last_complaint_of_a_log_is_the_servers_own(tmp_path: Path, more: str, found: str) -> None:
+    (tmp_path / "triton.log").write_text(USUAL + more)
+    assert triton_server.complaint(tmp_path / "triton.log") == found

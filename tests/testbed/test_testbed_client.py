@@ -12,7 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
-from harness.errors import DeviceError, EdgeError, HarnessError
+from harness.errors import DeviceError, EdgeError, HarnessError, LinkError
+from harness.testbed import client as client_module
 from harness.testbed.agent import SERVICE
 from harness.testbed.client import AgentClient
 
@@ -108,6 +109,41 @@ def test_who_died_is_said_instead_of_waiting(tmp_path: Path) -> None:
     client = AgentClient(tmp_path / "nobody.sock", dead)
     assert failure(EdgeError, lambda: client.wait_ready(60)).startswith("triton ended")
     client.close()
+
+
+def test_the_link_is_blamed_for_what_failed_or_did_not_come(
+    client: AgentClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bool] = []
+
+    def broken(*, echo: bool = True) -> None:
+        looks.append(echo)
+        raise LinkError("the link is down")
+
+    monkeypatch.setattr(client_module, "_LOOK_S", 0.5)
+    own = AgentClient(tmp_path / "agent.sock", lambda: None, broken)
+    assert list(own.run(REQUESTS, 10)) == REQUESTS
+    assert looks == []  # what works is left alone
+    failure(LinkError, lambda: own.call("prepare", fail="EdgeError: DEADLINE_EXCEEDED"))
+    failure(LinkError, lambda: list(own.run([{"name": "fail"}], 10)))
+    failure(LinkError, lambda: own.call("prepare", 0.1, sleep_s=2))
+    assert looks == [True] * 3
+    failure(LinkError, lambda: own.call("prepare", 60, sleep_s=4))  # waited for, and nothing put on the link meanwhile
+    assert looks == [True] * 3 + [False]
+    own.close()
+
+
+def test_who_is_seen_dead_a_little_later_is_blamed_all_the_same(client: AgentClient, tmp_path: Path) -> None:
+    asked: list[float] = []
+
+    def dying() -> None:
+        asked.append(time.monotonic())
+        if asked[-1] - asked[0] > 0.2:
+            raise EdgeError("triton ended with code -9")
+
+    own = AgentClient(tmp_path / "agent.sock", dying)
+    assert failure(EdgeError, lambda: own.call("prepare", fail="EdgeError: gone")) == "triton ended with code -9"
+    own.close()
 
 
 def test_nobody_on_the_socket_is_one_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.testbed.conditions import TRACE, Conditions, changes
+from harness.testbed.conditions import TRACE, Conditions, changes, shaping
 from netem import AppliedLink, CapabilityError, Sandbox, apply, choose_backend, transfer_times_ms
 from netem.packet_probe import send_packets
 from tests.testbed.test_testbed_link import spec
@@ -111,3 +111,13 @@ def test_what_is_gone_counts_as_changed() -> None:
     assert changes(before, before) == []
     after = {"offloads": {"device": {"gro": True}}, "sysctls": {"device": {"a": "2"}}}
     assert len(changes(before, after)) == 2
+
+
+def test_another_rate_and_other_qdiscs_count_as_changed() -> None:
+    htb = {"kind": "htb", "handle": "2:", "rate_bytes_per_s": 7_125_000, "drops": 0}
+    found = [{"kind": "noqueue", "drops": 0}], [htb, {"kind": "bfifo"}], [htb | {"drops": 9}, {"kind": "bfifo"}]
+    plain, shaped, same = ({"qdiscs": {"device": {"uplink0": shaping(each)}}} for each in found)
+    assert changes(shaped, same) == []
+    (note,) = changes(plain, shaped)
+    assert "qdiscs uplink0 of the device namespace was 'noqueue'" in note
+    assert "'htb at 7125000 bytes/s, bfifo'" in note
