@@ -1,13 +1,15 @@
 """What an experiment has found so far, a line a cell, kept in `experiments/records/`: a table outlives its cells.
 
 A long experiment is measured over days, and on a host that is lent for hours. Each line names the commit, the host and
-the hour that it was measured in; a cell that is measured again replaces its line.
+the hour that it was measured in. A cell that is measured again gets another line: its last one counts, and the table
+says how many were measured more than once, so that nobody can measure until it pleases.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,21 +62,25 @@ class Ledger:
         Raises:
             ValueError: a line of the file is none of ours.
         """
-        lines = self._lines()
-        return {name: lines[name]["found"] for name in names if name in lines}
+        known = self.all()
+        return {name: known[name] for name in names if name in known}
 
     def all(self) -> dict[str, dict[str, Any]]:
         """What is on record, in the order in which it came. Raises ValueError as `found`."""
-        return {name: line["found"] for name, line in self._lines().items()}
+        return {line["name"]: line["found"] for line in self._lines()}
 
     def add(self, name: str, found: dict[str, Any], folder: Path) -> None:
         """Put a cell on record; `folder` is its own, whose `env.json` says where it was measured (none: here, now).
 
-        The file is replaced as a whole, so that a crash leaves the old one.
+        What is its last line already is not told twice. The file is replaced as a whole, so that a crash leaves the old
+        one.
         """
-        line = {"schema_version": SCHEMA_VERSION, "name": name, **_where(folder), "found": found}
-        lines = {**self._lines(), name: line}
-        write_atomic(self.path, "".join(json.dumps(each) + "\n" for each in lines.values()))
+        lines = self._lines()
+        before = [line for line in lines if line["name"] == name]
+        if before and before[-1]["found"] == json.loads(json.dumps(found)):
+            return
+        lines.append({"schema_version": SCHEMA_VERSION, "name": name, **_where(folder), "found": found})
+        write_atomic(self.path, "".join(json.dumps(each) + "\n" for each in lines))
 
     def measure(
         self, cells: Sequence[Cell], options: argparse.Namespace, found: Callable[[Cell, Path], dict[str, Any]]
@@ -95,20 +101,22 @@ class Ledger:
     def publish(self, text: str) -> None:
         """Put the experiment's table (Markdown) beside its lines; nothing where there are none yet."""
         if self.path.exists():
-            write_atomic(self.path.with_suffix(".md"), text)
+            again = sorted(name for name, times in Counter(line["name"] for line in self._lines()).items() if times > 1)
+            told = f"\nMeasured more than once, the last time counts: {', '.join(again)}.\n" if again else ""
+            write_atomic(self.path.with_suffix(".md"), text.rstrip("\n") + "\n" + told)
 
     def hosts(self) -> list[str]:
         """The machines that the lines come from, each once."""
-        return sorted({line["host"] for line in self._lines().values()})
+        return sorted({line["host"] for line in self._lines()})
 
-    def _lines(self) -> dict[str, dict[str, Any]]:
+    def _lines(self) -> list[dict[str, Any]]:
         if not self.path.exists():
-            return {}
-        lines = {}
+            return []
+        lines = []
         for number, text in enumerate(self.path.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 line = json.loads(text)
-                lines[str(line["name"])] = line
+                lines.append({**line, "name": line["name"], "found": line["found"], "host": line["host"]})
                 if line["schema_version"] != SCHEMA_VERSION:
                     raise ValueError(f"schema_version {line['schema_version']}")
             except (ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""What is on record of an experiment: kept, replaced, and refused where it is none of ours."""
+"""What is on record of an experiment: kept, added to, and refused where it is none of ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def env(folder: Path, **values: object) -> Path:
     return folder
 
 
-def test_a_cell_is_found_again_and_a_later_measurement_replaces_it(tmp_path: Path) -> None:
+def test_a_cell_is_found_again_and_its_last_measurement_counts(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "records" / "some.jsonl")
     assert ledger.found(["a"]) == {}
     here = env(tmp_path / "cell", cpu="A", cores=2, kernel="6.18", git={"sha": "0123456789abcdef", "dirty": True})
@@ -28,7 +28,12 @@ def test_a_cell_is_found_again_and_a_later_measurement_replaces_it(tmp_path: Pat
     assert ledger.found(["a", "b", "c"]) == {"a": {"mape": 0.01}, "b": {"mape": 0.03}}
     assert ledger.hosts() == ["A, 2 cores, Linux 6.18", "B, 4 cores, Linux 6.1"]
     lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]
-    assert [line["git"] for line in lines] == ["unknown", "0123456789ab and changes"]
+    assert [line["git"] for line in lines] == [*["0123456789ab and changes"] * 2, "unknown"]
+    ledger.add("a", {"mape": 0.01}, here)
+    assert len(ledger.path.read_text().splitlines()) == 3, "what is on record is not told twice"
+    ledger.publish("# Found\n")
+    assert "more than once, the last time counts: b.\n" in ledger.path.with_suffix(".md").read_text()
+    ledger.path.with_suffix(".md").unlink()
     assert list(ledger.path.parent.iterdir()) == [ledger.path]
 
 
@@ -59,7 +64,7 @@ def test_what_is_on_record_is_measured_again_where_that_is_asked_for(tmp_path: P
         assert seen == wanted
     assert ledger.found(["a", "b"]) == {"a": {"folder": "a"}, "b": {"folder": "b"}}
     ledger.publish("# Found")
-    assert (tmp_path / "some.md").read_text() == "# Found"
+    assert (tmp_path / "some.md").read_text().startswith("# Found\n")
 
 
 @pytest.mark.parametrize("text", ["nonsense", "{}", '{"name": "a", "schema_version": 2, "found": {}}', "[]"])
