@@ -17,6 +17,7 @@ from tests.prediction.synthetic_world import make_link
 GOOD = {
     "measured_candidates": 24,
     "mape": 0.01,
+    "mape_splits": 0.011,
     "p95_abs_error": 0.02,
     "bias": -0.005,
     "regret": 0.0,
@@ -62,7 +63,7 @@ def test_a_row_holds_misses_or_cannot_tell() -> None:
 
 def test_a_table_has_a_line_for_each_row() -> None:
     text = fidelity.table([fidelity.row(fidelity.plan()[0], GOOD)])
-    assert text.splitlines()[2].startswith("| densenet169 | iiot | 57 | 28 | 1 | 24 | 1.0 | 2.0 | -0.5 |")
+    assert text.splitlines()[2].startswith("| densenet169 | iiot | 57 | 28 | 1 | 24 | 1.0 | 1.1 | 2.0 | -0.5 |")
     assert markdown(("a", "b"), [("1", "2")]) == "| a | b |\n|---|---|\n| 1 | 2 |\n"
 
 
