@@ -71,8 +71,9 @@ class Agent:
         if arguments["connection"] is not None:
             connection = Connection.of(arguments["connection"])
             self._communicator = connect(connection, endpoint, arguments["request_timeout_s"])
-        with futures.ThreadPoolExecutor(max_workers=1) as pool:  # the edge loads its model meanwhile
-            edge = pool.submit(
+        pool = futures.ThreadPoolExecutor(max_workers=1)
+        try:
+            edge = pool.submit(  # it loads its model meanwhile
                 self._load_edge, arguments["edge"], arguments["ready_timeout_s"], arguments.get("send", False)
             )
             if arguments.get("recording") is not None:
@@ -82,6 +83,8 @@ class Agent:
             server, placed = edge.result()
             self._require_same_layers(described["last"] + 1)
             return {**described, "server": server, "edge": placed}
+        finally:
+            pool.shutdown(wait=False)  # a device that cannot load says so at once, whatever the edge still does
 
     def _load_model(self, spec: Any, endpoint: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         from harness.offloader.device import DeviceRuntime

@@ -24,7 +24,11 @@ _CHUNK_BYTES = 1 << 18
 def forward(listener: socket.socket, host: str, port: int) -> None:
     """Accept connections for ever, each carried by two threads. A server that refuses closes the connection."""
     while True:
-        near, _ = listener.accept()
+        try:
+            near, _ = listener.accept()
+        except OSError as error:  # without it nobody is served any more, and whoever looks has to see that
+            print(f"no connection can be accepted: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
         threading.Thread(target=_carry, args=(near, host, port), daemon=True).start()
 
 
