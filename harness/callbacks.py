@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from harness import app, chores
 from harness.errors import HarnessError
 from harness.interrupts import INTERRUPTS
-from harness.results import sweeps
+from harness.results import occupied, sweeps
 from harness.results.records import STATUS
 from harness.spec import Spec
 
@@ -37,6 +37,7 @@ class Experiment(Callback):  # type: ignore[misc]
                 raise SystemExit(chores.run([spec], folder))
             app.check(spec)
             app.require_room([spec], "hydra.run.dir", folder)
+            occupied.occupy("hydra.run.dir", folder)
         except Exception as error:
             raise SystemExit(app.refuse(error)) from None
 
@@ -61,6 +62,7 @@ class Experiment(Callback):  # type: ignore[misc]
             planning.check_launcher(config, specs)
             planning.require_same(folder, record)
             app.require_room(specs, "hydra.sweep.dir", folder)
+            occupied.occupy("hydra.sweep.dir", folder)
             lasting = any(spec.mode not in freezing.AT_ONCE for spec in specs)
             if lasting and not freezing.frozen(folder):
                 freezing.freeze(folder)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import CapabilityError
+from harness.results.occupied import holder
 
 #: Names another folder for the lock, such as one that several containers of a host share.
 FOLDER_VARIABLE = "HARNESS_LOCK_DIR"
@@ -35,7 +36,7 @@ def measuring() -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CapabilityError(
-                f"another run is measuring on this host{_holder(descriptor)}, and each would time the other's work: "
+                f"another run is measuring on this host{holder(descriptor)}, and each would time the other's work: "
                 f"wait until it has ended (the lock is {path})"
             ) from None
         yield
@@ -86,26 +87,3 @@ def _unusable(path: Path, error: OSError) -> CapabilityError:
         f"the lock of measuring runs, {path}, cannot be opened ({error.strerror}): set {FOLDER_VARIABLE} to a folder "
         "that this user may write to"
     )
-
-
-def _holder(descriptor: int) -> str:
-    """`, process 123 (python run.py)`, as far as the kernel says (proc_locks(5)); nothing from inside a container."""
-    inode = os.fstat(descriptor).st_ino
-    try:
-        lines = Path("/proc/locks").read_text().splitlines()
-    except OSError:
-        return ""
-    for fields in (line.split() for line in lines):
-        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].endswith(f":{inode}") and int(fields[4]) > 0:
-            command = _command(fields[4])
-            return f", process {fields[4]}{f' ({command})' if command else ''}"
-    return ""
-
-
-def _command(pid: str) -> str:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return ""
-    text = b" ".join(words).decode(errors="replace").strip()
-    return " ".join(text.split())[:80]

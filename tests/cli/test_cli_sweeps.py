@@ -67,6 +67,30 @@ def test_the_order_is_random_by_a_recorded_seed(tmp_path: Path) -> None:
     assert [cell["spec"]["bandwidth"] for cell in found["cells"]] == pytest.approx(rates)
 
 
+@pytest.mark.parametrize("sweep", [True, False])
+def test_a_folder_belongs_to_one_run_at_a_time(tmp_path: Path, sweep: bool) -> None:
+    """The second would remove the files of the first's cells as leftovers of its own."""
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    typed = [*(["-m"] if sweep else []), f"bandwidth={'10,10.1,10.2' if sweep else '10'}", f"{key}=out"]
+    first = subprocess.Popen(
+        [sys.executable, str(FAKE), *typed], cwd=tmp_path, env={**ENVIRONMENT, "FAKE_CELL_SECONDS": "4"}
+    )
+    try:
+        wait_for_calls(tmp_path, 1)
+        began = calls(tmp_path)
+        second = call(FAKE, tmp_path, *typed)
+        assert second.returncode == 2, second.stderr
+        (line,) = second.stderr.splitlines()
+        assert f"{key}=out" in line
+        assert f"process {first.pid}" in line
+        assert calls(tmp_path)[: len(began)] == began
+        assert first.wait(60) == 0
+    finally:
+        first.kill()
+    assert len(calls(tmp_path)) == (3 if sweep else 1)
+    assert call(FAKE, tmp_path, *typed).returncode == 0, "it is free again"
+
+
 @given(st.integers(0, 200), st.integers(0, 2**32))
 def test_a_random_order_has_every_cell_once(count: int, seed: int) -> None:
     assert sorted(sequence(count, "random", seed)) == list(range(count))
