@@ -112,11 +112,13 @@ class ProfileCache:
         """Those of `kept` that were made with at least the rounds that this cell asks for: what a cell that measures
         need not profile again. Raises SpecError for a broken one."""
         asked = [self._spec.profile.rounds, self._spec.profile.eager_rounds]
-        return {
-            tier: profile
-            for tier, profile in self.kept().items()
-            if all(made >= own for made, own in zip(_rounds(profile), asked, strict=True))
-        }
+        found = {}
+        for tier, profile in self.kept().items():
+            if all(made >= own for made, own in zip(_rounds(profile), asked, strict=True)):
+                found[tier] = profile
+            else:
+                self.forced.pop(tier, None)  # it is not used: one is made anew
+        return found
 
     def _read(self, what: str, path: Path, expected: dict[str, Any], load: Callable[[Path], Record]) -> Record | None:
         """A record of the folder; with `profile.force` the nearest one where there is none that fits."""

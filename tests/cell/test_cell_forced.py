@@ -68,6 +68,14 @@ def test_a_profile_of_other_rounds_is_the_same_and_made_again_only_for_more(tmp_
         assert set(ProfileCache(asked).thorough()) == ({"device", "edge"} if enough else set())
 
 
+def test_a_forced_profile_that_is_made_again_after_all_is_not_named(tmp_path: Path) -> None:
+    kept(ProfileCache(spec(tmp_path, "profile.rounds=5", "seed=1")))
+    for rounds, named in ((5, {"device", "edge"}), (6, set())):
+        cache = ProfileCache(spec(tmp_path, f"profile.rounds={rounds}", "profile.eager_rounds=0", "profile.force=true"))
+        assert set(cache.thorough()) == named
+        assert set(cache.forced) == named
+
+
 @pytest.mark.parametrize(("what", "key"), [("host", "host"), ("versions", "versions.tensorflow")])
 def test_a_profile_of_another_host_or_tensorflow_is_refused(tmp_path: Path, what: str, key: str) -> None:
     cache = ProfileCache(spec(tmp_path))
