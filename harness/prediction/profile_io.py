@@ -226,5 +226,10 @@ def _check_keys(table: Table, cuts: set[int] | None) -> None:
         key = Key.parse(text)
         if key.candidate not in _ANCHOR_TERMS or str(key) != text:
             raise ValueError(f"not a candidate key: {text!r}")
+        if key.split is not None:
+            try:
+                Encoding.parse(f"{key.transfer_layer}/{key.wire_format}")
+            except SpecError as error:
+                raise ValueError(f"not a candidate key: {text!r}: {error}") from error
         if cuts is not None and key.split is not None and key.split not in cuts:
             raise ValueError(f"{text} is at no cut")

@@ -23,6 +23,7 @@ import hydra  # noqa: F401
 import harness.cell
 import harness.chores
 import harness.spec.composition
+import harness.sweeps.freezing
 from harness import app  # noqa: F401
 from harness.spec import PROJECT, Spec
 
@@ -57,6 +58,7 @@ def _become(arguments: list[str], work: Path, out: Path, err: Path) -> None:
         for stream, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), stream)
         harness.cell.run = fake
+        harness.sweeps.freezing.start_anew = lambda _: None  # the copy of the code would have the real cells
         for chore in ("_clean", "_doctor"):
             assert callable(getattr(harness.chores, chore))
             setattr(harness.chores, chore, lambda *_: 0)

@@ -232,6 +232,15 @@ def test_any_mutation_gives_usable_profiles_or_one_line(
     usable_or_one_line(path)
 
 
+def test_an_anchor_of_a_transfer_layer_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    for wrong in ("aaxpool", " axpool"):
+        path = tmp_path / "damaged.json"
+        path.write_bytes(GOLDEN.read_bytes().replace(b"/maxpool/", f"/{wrong}/".encode()))
+        with pytest.raises(SpecError, match=wrong) as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_damaged_byte_gives_usable_profiles_or_one_line(

@@ -117,13 +117,19 @@ ANYTHING = st.recursive(
     max_leaves=4,
 )
 SECTIONS = [name for name, value in DEFAULT.items() if isinstance(value, dict)]
-CORES = ("hardware.device.cpu", "hardware.edge.cpu")
+#: Keys that a rule joins with others: whose name its line begins with.
+JOINED = {
+    "hardware.device.cpu": "hardware.edge:",
+    "hardware.edge.cpu": "hardware.edge:",
+    "model.architecture": "model:",
+}
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(leaves(DEFAULT) + SECTIONS), ANYTHING)
 @example("hardware.edge.cpu", 0)
 @example("hardware.device.cpu", 1)
+@example("model.architecture", None)
 def test_whatever_stands_at_a_key_gives_a_spec_or_one_line(path: str, value: Any) -> None:
     message = ""
     try:
@@ -132,8 +138,7 @@ def test_whatever_stands_at_a_key_gives_a_spec_or_one_line(path: str, value: Any
         message = str(error)
     if message:
         assert "\n" not in message
-        # a rule that joins two keys speaks of the later one
-        assert message.startswith((path, "unknown key", *(["hardware.edge:"] if path in CORES else [])))
+        assert message.startswith((path, "unknown key", JOINED.get(path, path)))
     else:
         assert Spec.from_yaml(spec.to_yaml()) == spec
 
