@@ -111,6 +111,8 @@ def guard(main: Callable[[], Any]) -> int:
             return complain(error)
         traceback.print_exc()
         return 1
+    finally:
+        INTERRUPTS.over()
     return 0
 
 

@@ -35,6 +35,12 @@ class Interrupts:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._came)
 
+    def over(self) -> None:
+        """The exit code stands: one more signal, while Python takes itself down, does not make another of it."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+
     def defer(self) -> None:
         """From now on a signal is only noted, except inside `allowed`."""
         self._deferring = True
