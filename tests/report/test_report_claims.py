@@ -57,6 +57,18 @@ def test_a_claim_is_carried_or_not_or_cannot_be_compared(outcomes: dict[str, Out
     assert outcomes["fig4-cpu"].minutes == pytest.approx(4.0)
 
 
+def test_a_term_that_was_replayed_was_not_measured(tmp_path: Path) -> None:
+    """The wait for all terms of a tier is as long as recorded; one may end early for another that ended late."""
+    rows = slices(1.0)
+    for row in rows:
+        row.replayed = (*row.replayed, "edge_tl")
+        row.predicted_terms["edge_tl"], row.measured_terms["edge_tl"] = 0.29, 0.05
+    cell(tmp_path / "fig5" / "gpu_device-gpu_edge", rows)
+    (found,) = claims.evaluate([each for each in claims.read(CLAIMS) if each.id == "edge-tl-gpu"], [tmp_path])
+    assert "measured" not in found.found
+    assert found.carried == "no (predicted)"
+
+
 def test_the_tables_say_all_of_it(outcomes: dict[str, Outcome], tmp_path: Path) -> None:
     own = list(outcomes.values())
     claims.write(own, tmp_path)

@@ -171,10 +171,12 @@ class _Evaluation:
         return (agreeing / len(known), f"{agreeing} of {len(known)} recorded") if known else None
 
     def _term(self, selection: Selection, term: str) -> dict[str, Found]:
+        """The largest of a term. Where it was replayed nothing measured it: a tier waits until its terms together are
+        over, so that one of them may end early for another that ended late."""
         rows = self._rows(selection)
         found = {}
-        for kind in ("predicted", "measured"):
-            times = [(getattr(row, f"{kind}_terms").get(term), row.key.split) for row in rows]
+        for kind, own in (("predicted", rows), ("measured", [row for row in rows if term not in row.replayed])):
+            times = [(getattr(row, f"{kind}_terms").get(term), row.key.split) for row in own]
             known = [(1e3 * ms, cut) for ms, cut in times if ms is not None]
             if known:
                 found[kind] = (max(known)[0], f"cut {max(known)[1]}")
