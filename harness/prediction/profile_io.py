@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,13 +52,19 @@ def load_features(path: Path) -> ModelFeatures:
 
 def _load(path: Path, kind: type[Record], check: Callable[[Record], None]) -> Record:
     try:
-        record = parse(kind, read(path), PROFILE_VERSION)
-        check(record)
+        record: Record = _checked(kind, check, read(path))  # type: ignore[arg-type]
     except (ValueError, SpecError) as error:
         why = " ".join(str(error).split())
         raise SpecError(
             f"the profile {path.name} cannot be used: {why}; delete it or run mode=profile profile.refresh=true"
         ) from error
+    return record
+
+
+@lru_cache(maxsize=16)  # by content: a cell looks at its profiles several times, and nobody changes a record
+def _checked(kind: type[Record], check: Callable[[Record], None], content: bytes) -> Record:
+    record = parse(kind, content, PROFILE_VERSION)
+    check(record)
     return record
 
 

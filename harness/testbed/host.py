@@ -37,6 +37,7 @@ def identity() -> str:
     return f"{platform.node()}, {cpu_model()}, {os.cpu_count()} cores, Linux {platform.release()}"
 
 
+@cache
 def version(package: str) -> str:
     """Installed version of a package without importing it; empty where it is missing."""
     try:
