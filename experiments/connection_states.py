@@ -38,6 +38,7 @@ from harness.offloader.runner import ECHO_IDLE_MS, Request, Runner, anchor, echo
 from harness.prediction.calibration import calibrate
 from harness.prediction.link_theory import State, downlink_ms, uplink_ms, window_segments
 from harness.prediction.profile import Calibration
+from harness.results.records import write_atomic
 from harness.results.schema import REQUEST_IDLE_MS, Key, Sample
 from harness.spec import PROJECT, Spec
 from harness.testbed.local import LocalTestbed
@@ -256,8 +257,11 @@ def record(arguments: argparse.Namespace, outcomes: Sequence[Outcome], records: 
         f"{arguments.bandwidth:g} Mbit/s and {arguments.latency:g} ms; the window {window} after an idle second. "
         f"Measured on {'; '.join(ledger.hosts())}.\n\n"
     )
-    name = "connection_states" + ("-keep_window" if arguments.keep_window else "")
-    (records / f"{name}.md").write_text(title + table(known) + "\n" + summary(known), encoding="utf-8")
+    text = title + table(known) + "\n" + summary(known)
+    if arguments.keep_window:
+        write_atomic(records / "connection_states-keep_window.md", text)
+    else:
+        ledger.publish(text)
     return known
 
 

@@ -34,8 +34,8 @@ from harness.results.schema import Row
 RECORDED = ROOT / "experiments" / "recorded"
 #: Of `summary.json`: what figures, claims and a reader of the record need.
 SUMMARY_KEYS = (
-    "title", "model", "hardware", "weights", "predictor", "verdict", "min_split", "sentence", "left_out", "mape",
-    "p95_abs_error", "bias", "forecast_mape", "paper_mape", "kendall_tau", "regret", "noise_floor", "drift",
+    "title", "model", "hardware", "weights", "predictor", "verdict", "reasons", "min_split", "sentence", "left_out",
+    "mape", "p95_abs_error", "bias", "forecast_mape", "paper_mape", "kendall_tau", "regret", "noise_floor", "drift",
     "best_predicted", "best_measured", "speedup_vs_scission", "speedup_vs_device_only", "link", "replay",
 )  # fmt: skip
 ENVIRONMENT_KEYS = ("cpu", "cores", "kernel", "python", "versions", "git")

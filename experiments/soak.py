@@ -10,9 +10,10 @@ half an hour is left, of the last third against the first. Latencies and looks a
 runs; what came of them is put on record in `experiments/records/soak.jsonl`, and the table in `soak.md` beside it.
 `--table` runs nothing.
 
-Ends with 1 where, on record, a process holds 2 % more memory than at first or more open files, was replaced by another,
-or the network takes a request longer by more than 2 % and its noise floor (odd against even requests of the first ten
-minutes). What a request takes in all is shown beside it: the speed of a host drifts by more than that.
+Ends with 1 where, on record, a process holds 2 % more memory than at first or more open files, was replaced by another
+or not seen, or the network takes a request longer by more than 2 % and its noise floor (odd against even requests of
+the first ten minutes), or where nothing is on record; with 2 where a request failed. What a request takes in all is
+shown beside it: the speed of a host drifts by more than that.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.cells import markdown, percent
 from experiments.connection_states import candidates
-from experiments.ledger import RECORDS, Ledger
+from experiments.ledger import Ledger
+from harness.errors import HarnessError
 from harness.offloader.runner import Request, Runner, echo, measure
 from harness.results.schema import TIER_TERMS, Key, Sample
 from harness.spec import PROJECT, Spec
@@ -58,6 +60,8 @@ ROLES = {
     "bin/tritonserver ": "tritonserver",
     "triton_python_backend_stub": "python stub",
 }
+#: Without these there is no run.
+_NEEDED = ("harness", "agent", "tritonserver", "python stub")
 _WARM_ROUNDS = 3
 
 
@@ -210,8 +214,10 @@ def _change(first: float, last: float) -> float:
 
 
 def missed(found: Mapping[str, Any]) -> list[str]:
-    """The bars that a run missed, a line each."""
+    """The bars that a run missed, a line each. Of a process that was not seen nothing is known, which is a miss too."""
     lines = ["a process was replaced by another"] if found["replaced"] else []
+    lines += [f"{role} was not seen" for role in _NEEDED if role not in found["processes"]]
+    lines += [] if found["requests"] else ["no request was measured"]
     for role, own in found["processes"].items():
         if own["growth"] >= MAX_GROWTH:
             lines.append(f"memory of {role} grew by {own['growth']:.1%}")
@@ -280,17 +286,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
             spec = Spec.from_config(compose("config", overrides))
         name = " ".join([spec.model.name, *options.overrides, f"{options.minutes:g} min"])
-        ledger.add(name, run(spec, options.minutes, options.folder), options.folder)
+        try:
+            ledger.add(name, run(spec, options.minutes, options.folder), options.folder)
+        except HarnessError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     known = ledger.all()
     text = table(known)
     print(text or "nothing is on record")
-    if known:
-        (RECORDS / "soak.md").write_text(
-            "# Requests for an hour\n\nWritten by `python experiments/soak.py`.\n\n"
-            f"{text}\nOn {'; '.join(ledger.hosts())}.\n",
-            encoding="utf-8",
-        )
-    return int(any(missed(found) for found in known.values()))
+    ledger.publish(
+        "# Requests for an hour\n\nWritten by `python experiments/soak.py`.\n\n"
+        f"{text}\nOn {'; '.join(ledger.hosts())}.\n"
+    )
+    return int(not known or any(missed(found) for found in known.values()))
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ def guard(main: Callable[[], Any]) -> int:
             check_flags(sys.argv[1:])
         main()
     except KeyboardInterrupt:
+        INTERRUPTS.over()
         print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
     except HarnessError as error:

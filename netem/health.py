@@ -1,21 +1,27 @@
 """Whether a link still carries. Asked when something that crosses it did not come back, never while it is timed."""
 
+import math
 import socket
 from typing import TYPE_CHECKING, Any
 
 from netem import interfaces, linux
 from netem.calibration import ping_ms
 from netem.errors import ShapingError
+from netem.link import LinkSpec
 from netem.namespaces import Sandbox, Where
 
 if TYPE_CHECKING:
     from netem.shaper import AppliedLink
 
-_ECHOES = 3
-"""One that comes back is enough: a link may be meant to lose packets."""
+_ECHOES, _MOST_ECHOES, _ALL_LOST = 3, 20, 1e-3
+"""One that comes back is enough. A link that is meant to lose packets gets so many that it loses all of them once in a
+thousand times, or the most."""
 
 _PATIENCE_S = 2.0
 """Beyond the round trip that was asked for."""
+
+_LONGEST_DRAIN_S = 60.0
+"""The first echo may have a full queue before it."""
 
 
 def require_carrying(sandbox: Sandbox, applied: "AppliedLink", *, echo: bool = True) -> None:
@@ -58,12 +64,14 @@ def _require_end(sandbox: Sandbox, applied: "AppliedLink", where: Where) -> None
 
 
 def _require_echo(sandbox: Sandbox, applied: "AppliedLink") -> None:
-    rtt_ms = 0.0 if applied.spec is None else applied.spec.rtt_ms
-    patience_s = rtt_ms / 1e3 + _PATIENCE_S
-    reason = ""
+    spec = applied.spec
+    rtt_ms = 0.0 if spec is None else spec.rtt_ms
+    drain_s = 0.0 if spec is None else min(_LONGEST_DRAIN_S, spec.queue_limit_bytes * 8 / (spec.rate_up_mbps * 1e6))
+    patience_s, reason = rtt_ms / 1e3 + _PATIENCE_S, ""
+    echoes = _ECHOES if spec is None else _echoes(spec)
     with sandbox.call("device", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)) as sock:
-        sock.settimeout(patience_s)
-        for sequence in range(_ECHOES):
+        for sequence in range(echoes):
+            sock.settimeout(patience_s + (0.0 if sequence else drain_s))
             try:
                 sock.connect((sandbox.address("edge"), 0))
                 ping_ms(sock, sequence)
@@ -73,6 +81,14 @@ def _require_echo(sandbox: Sandbox, applied: "AppliedLink") -> None:
             except OSError as error:
                 reason = f" ({error.strerror})"
     raise ShapingError(
-        f"nothing comes back over the link: none of {_ECHOES} echoes within {patience_s:g} s each{reason}; it carries "
-        "nothing, or far less than it was set up for"
+        f"nothing comes back over the link: none of {echoes} echoes, the first within {patience_s + drain_s:.3g} s, "
+        f"the others within {patience_s:.3g} s each{reason}; it carries nothing, or far less than it was set up for"
     )
+
+
+def _echoes(spec: LinkSpec) -> int:
+    """How many are sent before a link counts as dead."""
+    kept = (1 - spec.impairments_up.loss_rate) * (1 - spec.impairments_down.loss_rate)
+    if kept >= 1:
+        return _ECHOES
+    return _MOST_ECHOES if kept <= 0 else max(_ECHOES, min(_MOST_ECHOES, math.ceil(math.log(_ALL_LOST, 1 - kept))))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import SpecError
 
-#: Folders that this process holds, by descriptor: until it ends, however it ends.
+#: Folders that this process holds, and the descriptors by which: until it ends, however it ends.
 _HELD: dict[Path, int] = {}
+#: Tells the process that this one becomes (execve) which descriptors of it hold folders.
+_VARIABLE = "HARNESS_HELD_FOLDERS"
 
 
 def occupy(key: str, folder: Path) -> None:
@@ -24,6 +28,7 @@ def occupy(key: str, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder.resolve()
+    _adopt()
     if place in _HELD:
         return
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -37,6 +42,23 @@ def occupy(key: str, folder: Path) -> None:
             "another folder, or this one once that has ended"
         ) from None
     _HELD[place] = descriptor
+
+
+def bequeathed() -> dict[str, str]:
+    """What has to stand in the environment of the program that this process is about to become, so that nobody takes
+    its folders in between: a lock belongs to the open file, which execve(2) keeps."""
+    for descriptor in _HELD.values():
+        os.set_inheritable(descriptor, True)
+    return {_VARIABLE: json.dumps({str(place): descriptor for place, descriptor in _HELD.items()})}
+
+
+def _adopt() -> None:
+    """Hold what the program that this process was before held."""
+    for name, descriptor in json.loads(os.environ.pop(_VARIABLE, "{}")).items():
+        with suppress(OSError):  # closed by whatever was in between: then it is taken as any other
+            if os.path.samestat(os.fstat(descriptor), Path(name).stat()):
+                os.set_inheritable(descriptor, False)
+                _HELD[Path(name)] = descriptor
 
 
 def holder(descriptor: int) -> str:

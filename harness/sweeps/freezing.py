@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.results import occupied
 from harness.spec import CODE, PROJECT
 from harness.spec.fields import PROJECT_VARIABLE
 from harness.testbed.host import COPIED_FROM, git_state
@@ -53,6 +54,7 @@ def start_anew(sweep: Path) -> None:
     inherited = os.environ.get("PYTHONPATH", "")
     environment = {
         **os.environ,
+        **occupied.bequeathed(),
         PROJECT_VARIABLE: str(PROJECT),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(copy), inherited])),
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from harness.errors import DeviceError, EdgeError, HarnessError
+from harness.errors import DeviceError, EdgeError, HarnessError, LinkError
 from harness.testbed.agent import SERVICE
 
 #: Building the largest zoo model and every block of it takes minutes on a slow core; a hang takes longer.
@@ -30,7 +30,8 @@ class AgentClient:
         socket: the agent's Unix socket.
         check_alive: raises if a process that an answer depends on has ended; asked once a second while waiting.
         check_link: raises if the link that an answer depends on is not what it was. Asked once something failed, and
-            now and then while one answer is waited for: then with `echo=False`, which puts nothing on the link.
+            now and then while one answer is waited for in which nothing is timed: then with `echo=False`, which puts
+            nothing on the link.
     """
 
     def __init__(
@@ -61,11 +62,14 @@ class AgentClient:
             EdgeError: the edge refused or failed what the verb asked of it.
         """
         method = self._channel.unary_unary(f"/{SERVICE}/{name}")
+        look = "time" not in (name, arguments.get("verb"))  # what is timed is not to be disturbed
         try:
-            return json.loads(self._wait(method.future(json.dumps(arguments).encode()), f"`{name}`", timeout_s))
+            future = method.future(json.dumps(arguments).encode())
+            return json.loads(self._wait(future, f"`{name}`", timeout_s, look=look))
         except grpc.RpcError as error:
-            self._find_the_cause()
-            raise _error(name, error) from error
+            found = _error(name, error)
+            self._find_the_cause(found)
+            raise found from error
 
     def edge(self, verb: str, **arguments: Any) -> Any:
         """A control verb of the edge model, handed on by the agent. Raises as `call` does."""
@@ -89,8 +93,9 @@ class AgentClient:
                 if answer is None:
                     return
                 if isinstance(answer, grpc.RpcError):
-                    self._find_the_cause()
-                    raise _error("run", answer) from answer
+                    found = _error("run", answer)
+                    self._find_the_cause(found)
+                    raise found from answer
                 yield json.loads(answer)
         finally:
             call.cancel()
@@ -107,7 +112,7 @@ class AgentClient:
             except queue.Empty:
                 self._patience(what, deadline, timeout_s)
 
-    def _wait(self, future: Any, what: str, timeout_s: float) -> Any:
+    def _wait(self, future: Any, what: str, timeout_s: float, *, look: bool = True) -> Any:
         deadline = time.monotonic() + timeout_s
         look_at = time.monotonic() + _LOOK_S
         while True:
@@ -116,7 +121,7 @@ class AgentClient:
             except grpc.FutureTimeoutError:
                 try:
                     self._patience(what, deadline, timeout_s)
-                    if self._check_link is not None and time.monotonic() > look_at:
+                    if look and self._check_link is not None and time.monotonic() > look_at:
                         self._check_link(echo=False)
                         look_at = time.monotonic() + _LOOK_S
                 except BaseException:
@@ -130,14 +135,21 @@ class AgentClient:
                 self._check_link()
             raise DeviceError(f"the device did not answer {what} within {timeout_s:g} s")
 
-    def _find_the_cause(self) -> None:
-        """Raise what is broken, where that can be seen: what failed only says that it got no answer."""
+    def _find_the_cause(self, seen: HarnessError) -> None:
+        """Raise what is broken, where that can be seen: what failed only says that it got no answer.
+
+        Args:
+            seen: what was seen of it here; it is told beside a link's trouble, which need not be all of it.
+        """
         until = time.monotonic() + _SEEN_DEAD_S
         while time.monotonic() < until:
             self._check_alive()
             time.sleep(0.05)
         if self._check_link is not None:
-            self._check_link()
+            try:
+                self._check_link()
+            except LinkError as error:
+                raise LinkError(f"{error} (seen as: {seen})") from error
 
 
 def _pump(call: Any, answers: queue.SimpleQueue[Any]) -> None:

@@ -14,8 +14,8 @@ from harness.spec import PROJECT
 
 ROUNDS = 7
 LIBRARIES = "import hydra, numpy, pydantic, yaml"
-#: Seen: 2.7 to 3.0 on the build machine; 3.4 where Hydra composes everything twice.
-MOST_TIMES = 3.3
+#: Seen: 2.7 to 3.0 on the build machine. What is loaded without need shows; how often Hydra composes is another test's.
+MOST_TIMES = 4.0
 
 
 def seconds(*arguments: str) -> float:

@@ -237,3 +237,27 @@ def test_the_combined_code_is_the_first_that_applies(codes: list[int]) -> None:
 
 def test_the_exit_codes_come_in_the_order_of_the_design() -> None:
     assert EXIT_CODES == (130, 2, 1, 3, 4, 0)
+
+
+#: run.py, which in the end says how often Hydra has composed the configuration.
+_COUNTING = """
+import runpy, sys
+from hydra._internal.hydra import Hydra
+composed, own = [], Hydra.compose_config
+Hydra.compose_config = lambda self, *given, **named: (composed.append(1), own(self, *given, **named))[1]
+sys.argv[0] = "run.py"
+try:
+    runpy.run_path("run.py", run_name="__main__")
+finally:
+    print("composed", len(composed), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(("typed", "times"), [([], 1), (["hydra.mode=RUN"], 2)])
+def test_the_configuration_is_composed_once_where_nothing_can_choose_a_sweep(
+    tmp_path: Path, typed: list[str], times: int
+) -> None:
+    command = [sys.executable, "-c", _COUNTING, "mode=plan", f"profile.dir={tmp_path}", *typed]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == f"composed {times}"

@@ -29,7 +29,8 @@ def looks(grown: float = 0.0, more_files: int = 0, other_pid: bool = False) -> l
         share = max(0.0, at_s - 600.0) / (HOUR_S - 300.0 - 600.0)  # of the way between the windows' middles
         late = at_s > HOUR_S / 2
         agent = Held(8 if late and other_pid else 7, "agent", round(1e9 * (1 + grown * share)), 40 + more_files * late)
-        found.append(Look(at_s, (Held(1, "harness", 200_000_000, 30), agent)))
+        server = (Held(5, "tritonserver", 300_000_000, 90), Held(6, "python stub", 800_000_000, 50))
+        found.append(Look(at_s, (Held(1, "harness", 200_000_000, 30), agent, *server)))
     return found
 
 
@@ -75,6 +76,12 @@ def test_each_bar_is_missed_by_what_it_is_for() -> None:
     assert "longer by 3" in network
     assert missed(own_requests=requests(network=0.01, computed=0.05)) == []
     assert missed(own_requests=requests(network=-0.05)) == []
+
+
+def test_what_was_not_seen_is_missed() -> None:
+    without = [Look(look.at_s, tuple(own for own in look.held if own.role != "agent")) for look in looks()]
+    assert missed(without) == ["agent was not seen"]
+    assert "no request was measured" in soak.missed(soak.judged(looks(), []))
 
 
 def test_the_table_says_what_was_missed() -> None:

@@ -86,7 +86,7 @@ def starve_stub(sight: Sight) -> None:
 def send_garbage(sight: Sight, generator: random.Random, every_s: float = 0.1) -> int:
     """Bytes that mean nothing, from the device's namespace to the edge's port until the run ends; how often."""
     count, namespace = 0, _device(sight)
-    while sight.run.poll() is None:
+    while sight.run.poll() is None and time.monotonic() < sight.deadline:
         # The edge closes such a connection or is silent, and at the end it is gone.
         with suppress(OSError), in_network_namespace(namespace, _to_the_edge) as peer:
             peer.sendall(_garbage(generator))
