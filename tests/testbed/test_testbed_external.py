@@ -159,3 +159,36 @@ def test_a_whole_cell_against_an_external_server(server: Server, tmp_path: Path,
     assert all(row.network_measured_ms and row.other_measured_ms is None for row in sent)
     assert not any("other is" in reason or "is missing" in reason for reason in summary["reasons"])
     assert read_json(tmp_path / "cell" / "env.json")["edge"].startswith(HOST)
+
+
+@pytest.mark.slow
+@pytest.mark.link
+@pytest.mark.tensorflow
+@pytest.mark.triton
+@pytest.mark.parametrize("models", ["found", "load"])
+def test_a_deployment_on_an_external_server(tmp_path: Path, models: str) -> None:
+    """Its folder `triton/python` is the repository of a server started by hand, or is sent to one that has nothing."""
+    deployment = tmp_path / "deployment"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "run.py", "model=mobilenetv2", "hardware=local", "split=35", *arguments]
+        return subprocess.run(command, check=False, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+
+    made = run("mode=deploy", "deploy.onnx=false", f"hydra.run.dir={deployment}")
+    assert made.returncode == 0, made.stderr
+    empty = tmp_path / "models"
+    empty.mkdir()
+    own = (deployment / "triton" / "python",) if models == "found" else (empty, "--model-control-mode=explicit")
+    with running(tmp_path, own[0], *map(str, own[1:])) as server:
+        done = run(
+            "mode=measure", "hardware.edge.endpoint=per_cut", f"hardware.edge.deployment={deployment}",
+            f"hardware.edge.url={server.grpc}", f"hardware.edge.models={models}", "measure.samples=4",
+            f"hydra.run.dir={tmp_path}/cell",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (row,) = [row for row in read_splits(tmp_path / "cell") if row.measured_ms]
+    assert str(row.key) == "split/35/maxpool/float32"
+    assert row.samples == len(read_samples(tmp_path / "cell")) == 4
+    summary = read_json(tmp_path / "cell" / "summary.json")
+    assert summary["server_statistics"]["agrees"], summary["server_statistics"]
+    assert read_json(tmp_path / "cell" / "env.json")["edge"].startswith(HOST)
