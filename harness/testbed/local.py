@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from harness.errors import DeviceError, EdgeError
+from harness.errors import DeviceError, EdgeError, LinkError
 from harness.offloader import triton_server
 from harness.offloader.connection import Connection
 from harness.offloader.runner import ServerTrace
@@ -174,13 +174,17 @@ class LocalTestbed:
         return model
 
     def probe(self) -> LinkReport:
-        """Measure the link. Raises LinkError where it is not the one asked for."""
+        """Measure the link. Raises LinkError where it cannot be, naming who has ended where that is why."""
         hardware = self.spec.hardware
-        return translated(
-            lambda: probe(
-                self.sandbox, self.plain, self.applied, device_cpu=hardware.device.cpu, edge_cpu=hardware.edge.cpu
+        try:
+            return translated(
+                lambda: probe(
+                    self.sandbox, self.plain, self.applied, device_cpu=hardware.device.cpu, edge_cpu=hardware.edge.cpu
+                )
             )
-        )
+        except LinkError:
+            self.check_alive()
+            raise
 
     def require(self, report: LinkReport) -> None:
         """Raise LinkError where the probed link is not the one asked for."""

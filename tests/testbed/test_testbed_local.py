@@ -25,9 +25,11 @@ from harness.offloader.runner import Runner, anchor, echo, measure
 from harness.prediction.link_theory import request_ms
 from harness.results.schema import TERMS, TIER_TERMS, Key
 from harness.spec import PROJECT, Spec
+from harness.testbed import local
 from harness.testbed.conditions import Conditions
 from harness.testbed.local import LocalTestbed
 from harness.transfer.encoding import Encoding
+from netem import ProbeError
 from tests import processes
 from tests.testbed import edge_visitor, local_answers
 
@@ -274,12 +276,19 @@ def test_no_port_is_open_outside_the_namespaces_of_the_run(bed: Bed) -> None:
     assert open_at == {"020012C6:1F41"}  # 198.18.0.2:8001, and nothing else
 
 
-def test_a_dead_server_is_one_line_and_nothing_is_left_after_closing(bed: Bed) -> None:
+def test_a_dead_server_is_one_line_and_nothing_is_left_after_closing(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     server = next(pid for pid in bed.pids if "bin/tritonserver " in processes.command(pid))
     os.kill(server, 9)
     with pytest.raises(EdgeError, match=r"^triton ended with code -9: ") as caught:
         bed.testbed.agent.edge("prepare", works=[])
     assert "\n" not in str(caught.value)
+
+    def timed_out(*_: Any, **__: Any) -> None:
+        raise ProbeError("the link could not be measured: timed out")
+
+    monkeypatch.setattr(local, "probe", timed_out)
+    with pytest.raises(EdgeError, match=r"^triton ended with code -9: "):  # what a probe only timed out on
+        bed.testbed.probe()
     bed.testbed.__exit__(None, None, None)
     assert [pid for pid in bed.pids if Path(f"/proc/{pid}").exists()] == []
     assert processes.living(bed.namespaces) == set()
