@@ -23,8 +23,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -37,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.cells import markdown, percent
 from experiments.connection_states import candidates
+from experiments.footprint import Held, held
 from experiments.ledger import Ledger
 from harness.errors import HarnessError
 from harness.offloader.runner import Request, Runner, echo, measure
@@ -51,28 +51,9 @@ WARM_UP_SHARE = 1 / 12
 LONGEST_WINDOW_S = 600.0
 #: The bars.
 MAX_GROWTH, MAX_DRIFT = 0.02, 0.02
-#: Processes of a run by what stands in their command, the first that does; launchers have that of the other as well.
-ROLES = {
-    "netem.enter": "launchers",
-    "netem.holder": "sandbox",
-    "netem.relay": "relay",
-    "harness.testbed.agent": "agent",
-    "bin/tritonserver ": "tritonserver",
-    "triton_python_backend_stub": "python stub",
-}
 #: Without these there is no run.
 _NEEDED = ("harness", "agent", "tritonserver", "python stub")
 _WARM_ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Held:
-    """What one process holds."""
-
-    pid: int
-    role: str
-    private_bytes: int
-    open_files: int
 
 
 @dataclass(frozen=True)
@@ -133,42 +114,6 @@ def prepare(bed: LocalTestbed) -> tuple[Runner, list[Request]]:
     planned = [measure(key) for key in keys]
     runner.warm(planned * _WARM_ROUNDS)
     return runner, planned
-
-
-def held(root: int) -> Iterable[Held]:
-    """What a process and all that it started hold; one that ends meanwhile is left out."""
-    for pid in descendants(root):
-        with suppress(OSError):
-            role = "harness" if pid == root else role_of(Path(f"/proc/{pid}/cmdline").read_bytes())
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            yield Held(pid, role, private_bytes(rollup), sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def descendants(root: int) -> list[int]:
-    """A process and all below it."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            with suppress(OSError):  # it has ended
-                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(path.name))
-    found, below = [], [root]
-    while below:
-        found.append(pid := below.pop())
-        below += children.get(pid, [])
-    return found
-
-
-def role_of(command: bytes) -> str:
-    """What a process is in a run, by its command line as the kernel has it."""
-    text = command.replace(b"\0", b" ").decode(errors="replace")
-    return next((role for part, role in ROLES.items() if part in text), "others")
-
-
-def private_bytes(rollup: str) -> int:
-    """Memory that is this process's alone, from the text of its `smaps_rollup`."""
-    lines = (line.split() for line in rollup.splitlines() if line.startswith(("Private_Clean:", "Private_Dirty:")))
-    return sum(1024 * int(words[1]) for words in lines)
 
 
 def windows_s(total_s: float) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -22,7 +22,7 @@ from harness.interrupts import INTERRUPTS
 from harness.results import attempts, disk, sweeps
 from harness.results.records import STATUS, write_atomic, write_json
 from harness.results.schema import SCHEMA_VERSION
-from harness.spec import Spec
+from harness.spec import Spec, composition
 
 INTERRUPTED = 130
 #: DESIGN, "CLI": the first of these that any cell ended with.
@@ -44,9 +44,6 @@ RECORDS = (
 
 #: Modes that write into `profile.dir`.
 _PROFILING = ("validate", "measure", "profile")
-
-#: How an argument begins that can choose a sweep by the config alone.
-_CHOOSING = ("experiment", "hydra.mode", "hydra=", "+", "~", "-")
 
 Runner = Callable[[Spec, Path], str | None]
 
@@ -75,9 +72,7 @@ def refuse(error: Exception) -> int:
     if isinstance(error, OSError):  # nothing has been started yet: it is a path of the command line
         return complain(SpecError(_line(error)))
     if isinstance(error, OmegaConfBaseException):  # such as a folder whose name refers to what is not there
-        from harness.spec.composition import explain_hydra
-
-        return complain(SpecError(explain_hydra(error)))
+        return complain(SpecError(composition.explain_hydra(error)))
     traceback.print_exception(error)
     return 1
 
@@ -85,12 +80,10 @@ def refuse(error: Exception) -> int:
 def guard(main: Callable[[], Any]) -> int:
     """Run Hydra's `main`; what Hydra raises becomes one line and the exit code that DESIGN gives it."""
     INTERRUPTS.watch()  # a polite kill cleans up as Ctrl-C does
-    _compose_once(sys.argv[1:])
     try:
+        composition.compose_once(sys.argv[1:])
         if any(argument.startswith("-") for argument in sys.argv[1:]):
-            from harness.spec.composition import check_flags  # late, as below: a single run does without it
-
-            check_flags(sys.argv[1:])
+            composition.check_flags(sys.argv[1:])
         main()
     except KeyboardInterrupt:
         INTERRUPTS.over()
@@ -101,13 +94,11 @@ def guard(main: Callable[[], Any]) -> int:
     except Exception as error:
         from hydra.core.hydra_config import HydraConfig
 
-        from harness.spec.composition import COMPOSITION_ERRORS, explain_hydra
-
         if (line := disk.explain(error)) is not None:
             return complain(HarnessError(line))
         # Until Hydra has composed, nothing of ours has run: whatever it stumbles over is the command line.
-        if isinstance(error, COMPOSITION_ERRORS) or HydraConfig.instance().cfg is None:
-            return complain(SpecError(explain_hydra(error)))
+        if isinstance(error, composition.COMPOSITION_ERRORS) or HydraConfig.instance().cfg is None:
+            return complain(SpecError(composition.explain_hydra(error)))
         if isinstance(error, OSError):
             return complain(error)
         traceback.print_exc()
@@ -115,18 +106,6 @@ def guard(main: Callable[[], Any]) -> int:
     finally:
         INTERRUPTS.over()
     return 0
-
-
-def _compose_once(arguments: Sequence[str]) -> None:
-    """Keep Hydra from composing everything only to see whether the config itself asks for a sweep (`hydra.mode`).
-
-    That is a third of the start-up, and in `conf/` experiments alone do it: where no argument can bring one, Hydra is
-    told what it would find, nothing.
-    """
-    if all(each in ("-m", "--multirun") or not each.startswith(_CHOOSING) for each in arguments):
-        from hydra._internal.hydra import Hydra
-
-        Hydra.get_mode = lambda *_, **__: None
 
 
 def run_job(config: DictConfig) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from experiments import soak
-from experiments.soak import Held, Look, Took
+from experiments import footprint, soak
+from experiments.footprint import Held
+from experiments.soak import Look, Took
 from harness.offloader.runner import measure
 from harness.results.schema import Key, Sample
 
@@ -119,12 +120,12 @@ def test_a_request_is_split_into_tiers_and_network() -> None:
     ],
 )
 def test_a_process_is_known_by_its_command(command: bytes, role: str) -> None:
-    assert soak.role_of(command) == role
+    assert footprint.role_of(command) == role
 
 
 def test_memory_is_what_is_private() -> None:
     rollup = "Rss: 900 kB\nShared_Clean: 500 kB\nPrivate_Clean:  100 kB\nPrivate_Dirty:  20 kB\nSwap: 1 kB\n"
-    assert soak.private_bytes(rollup) == 120 * 1024
+    assert footprint.private_bytes(rollup) == 120 * 1024
 
 
 def test_this_process_and_what_it_started_are_found() -> None:
@@ -132,7 +133,7 @@ def test_this_process_and_what_it_started_are_found() -> None:
     with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], **pipes) as child:  # type: ignore[call-overload]
         assert child.stdout is not None
         child.stdout.readline()
-        found = {own.pid: own for own in soak.held(os.getpid())}
+        found = {own.pid: own for own in footprint.held(os.getpid())}
         child.communicate(b"\n")
     assert found[os.getpid()].role == "harness"
     assert found[child.pid].role == "others"

@@ -13,12 +13,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from netem import choose_backend
 from netem.namespaces import ADDRESSES, in_network_namespace
 from tests.faults.kills import NOTICED_WITHIN_S, left_behind, misreported, status_of, torn
 from tests.netem import sabotage
 from tests.runs import Aftermath, Blow, Host, Sight, samples_of
 
+#: Of a test that runs real cells, again and again; and of one that enters their namespaces.
+REAL_CELLS = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton, pytest.mark.slow]
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter the namespaces of a run")
 AGENT, RELAY, STUB = "harness.testbed.agent", "netem.relay", "triton_python_backend_stub"
 EDGE_PORT = 8001
 #: The connection preface of HTTP/2 (RFC 9113): what comes after it is taken for frames.

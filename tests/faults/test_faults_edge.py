@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 from collections import Counter
@@ -13,17 +12,20 @@ import pytest
 from harness.results.records import read_samples
 from harness.spec import PROJECT
 from tests.faults.conftest import Ready
-from tests.faults.disturbances import STUB, failed_in_time, measuring, saying, send_garbage, starve_stub
+from tests.faults.disturbances import (
+    AS_ROOT,
+    REAL_CELLS,
+    STUB,
+    failed_in_time,
+    measuring,
+    saying,
+    send_garbage,
+    starve_stub,
+)
 from tests.faults.kills import left_behind, status_of, torn
 from tests.runs import Sight
 
-pytestmark = [
-    pytest.mark.link,
-    pytest.mark.tensorflow,
-    pytest.mark.triton,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter the namespaces of a run"),
-]
+pytestmark = [*REAL_CELLS, AS_ROOT]
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,12 @@ import pytest
 
 from harness.results.records import read_samples
 from tests.faults.conftest import Ready
-from tests.faults.disturbances import measuring
+from tests.faults.disturbances import REAL_CELLS, measuring
 from tests.faults.kills import NOTICED_WITHIN_S, left_behind, status_of, torn
 from tests.runs import Sight
 
 pytestmark = [
-    pytest.mark.link,
-    pytest.mark.tensorflow,
-    pytest.mark.triton,
-    pytest.mark.slow,
+    *REAL_CELLS,
     pytest.mark.skipif(shutil.which("setsid") is None, reason="needs util-linux for a terminal of its own"),
 ]
 

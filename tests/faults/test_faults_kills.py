@@ -10,9 +10,10 @@ import json
 import pytest
 
 from tests.faults.conftest import Ready
+from tests.faults.disturbances import REAL_CELLS
 from tests.faults.kills import PARTS, kill
 
-pytestmark = [pytest.mark.link, pytest.mark.tensorflow, pytest.mark.triton, pytest.mark.slow]
+pytestmark = REAL_CELLS
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 
 import pytest
@@ -11,17 +10,11 @@ import pytest
 from netem import choose_backend
 from tests.faults import disturbances
 from tests.faults.conftest import Ready
-from tests.faults.disturbances import failed_in_time, measuring
+from tests.faults.disturbances import AS_ROOT, REAL_CELLS, failed_in_time, measuring
 from tests.faults.kills import left_behind, misreported, status_of, torn
 from tests.runs import Sight
 
-pytestmark = [
-    pytest.mark.link,
-    pytest.mark.tensorflow,
-    pytest.mark.triton,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter the namespaces of a run"),
-]
+pytestmark = [*REAL_CELLS, AS_ROOT]
 
 #: What is done, and what the error then names.
 FAULTS: dict[str, tuple[Callable[[Sight], None], str]] = {
