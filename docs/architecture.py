@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = Path(__file__).with_suffix(".md")
-PACKAGES = ("harness", "netem", "hydra_plugins")
+PACKAGES = ("harness", "netem", "hydra_plugins", "experiments")
 #: The first line of the page that is not written by hand.
 MARK = "## Modules"
 
