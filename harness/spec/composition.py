@@ -25,7 +25,7 @@ COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 #: How an argument begins that can choose a sweep by the config alone.
 _CHOOSING = ("experiment", "hydra.mode", "hydra=", "+", "~", "-")
-#: Characters of a line that is for reading; a value of thousands may stand in it.
+#: Characters of a line that is for reading.
 _LONGEST = 1000
 _UNKNOWN = re.compile(r"Could not (?:override|delete(?: from config)?)\.? '([^'=]+)")
 
@@ -95,7 +95,15 @@ def compose_cell(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def explain_hydra(error: Exception) -> str:
-    """One line for an error of Hydra's: what is wrong, what was given, what is allowed, the nearest name."""
+    """One line for an error of Hydra's: what is wrong, what was given, what is allowed, the nearest name.
+
+    A value of thousands of characters may stand in it: then its middle is left out, not what is allowed, at the end.
+    """
+    text = _explained(error)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+
+
+def _explained(error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else str(error.__cause__ or error)
     if isinstance(error, OverrideParseException):
         return (
@@ -118,7 +126,7 @@ def explain_hydra(error: Exception) -> str:
     text = " ".join(str(error).split()) or first
     if not isinstance(error, COMPOSITION_ERRORS):  # it stumbled over something that it did not expect
         text = f"Hydra cannot read this command line: {type(error).__name__}: {text}"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text
 
 
 def _unknown_option(error: Any) -> str:

@@ -85,6 +85,14 @@ def judge(visitor: subprocess.Popen[str], arguments: list[str]) -> None:
         assert len(said[0]) < 2000, said
 
 
+def test_of_an_endless_argument_the_line_keeps_its_two_ends(visitor: subprocess.Popen[str]) -> None:
+    for arguments in (["x" * 5000], [f"bandwidth={'[' * 5000}"], [f"{'y' * 5000}=1"], [f"model={'z' * 5000}"]):
+        judge(visitor, arguments)
+    said = visit(visitor, ["x" * 5000])["err"]
+    assert said.startswith("error: cannot read the argument 'xxx")
+    assert "allowed: key=value" in said
+
+
 HOSTILE = settings(suppress_health_check=list(HealthCheck))
 
 

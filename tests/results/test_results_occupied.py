@@ -31,8 +31,8 @@ print("became", flush=True)
 input()
 occupied.occupy("key", Path(sys.argv[1]))
 assert not any("HARNESS_HELD" in name for name in os.environ)
-print("adopted", flush=True)
 subprocess.Popen(["sleep", "30"])  # does not inherit it
+print("adopted", flush=True)
 input()
 """
 
