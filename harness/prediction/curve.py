@@ -85,10 +85,17 @@ def student_t95(degrees: int) -> float:
 
 
 def _line(at: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """Through the points, on beyond the last, never below 0; too few of them to say how sure."""
+    """Through the points, on beyond the last, never below 0; and how far off that may be at most.
+
+    Too few points to estimate a deviation from, but a longer head cannot be faster: between two of them the time lies
+    between theirs. Beyond the last one nothing holds it from above: as far off as it was drawn on.
+    """
     last = (y[-1] - y[-2]) / max(x[-1] - x[-2], 1e-9) if len(x) > 1 else 0.0
-    times = np.where(at > x[-1], y[-1] + last * (at - x[-1]), np.interp(at, x, y))
-    return np.maximum(times, 0.0), np.zeros_like(at)
+    times = np.maximum(np.where(at > x[-1], y[-1] + last * (at - x[-1]), np.interp(at, x, y)), 0.0)
+    right = np.searchsorted(x, at)  # the first point at or beyond
+    above = np.where(right < len(x), y[np.minimum(right, len(x) - 1)], times)
+    below = np.where(np.isin(at, x), times, y[np.maximum(right - 1, 0)])
+    return times, np.maximum(np.abs(above - times), np.abs(times - below))
 
 
 def _krige(at: Array, x: Array, y: Array, noise_ms: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.errors import HarnessError, SpecError
 from harness.report import whatif
-from harness.report.figures import FIGURES, make
+from harness.report.figures import FIGURES, canvas, cells_of, make
 from harness.report.figures.front import front
 from harness.spec import PROJECT
 from harness.spec.fields import options
@@ -34,6 +34,18 @@ def draw(name: str, source: Path, folder: Path) -> tuple[str, list[dict[str, str
 
 def test_every_experiment_has_its_figure() -> None:
     assert sorted(FIGURES) == options("experiment")
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_nothing_of_a_figure_lies_beyond_its_edges(cells: Path, name: str) -> None:
+    sources = [cells] + [RECORDED] * (RECORDED / name).is_dir()
+    for source in sources:
+        with canvas.look(name):
+            figure = FIGURES[name](cells_of(name, [source])).figure
+            figure.draw_without_rendering()
+        width, height = figure.get_size_inches()
+        drawn = figure.get_tightbbox()  # in inches
+        assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) > -0.01, (source, drawn)
 
 
 def test_slices_show_what_was_replayed_and_estimated_and_mark_the_best_cuts(cells: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ COLUMNS = (
 #: Dark to light; the two splits in the paper's red and blue.
 _DEVICE_COLOURS = {"cpu_device": "#8b93a1", "gpu_device": "#c9ced6"}
 _WIDTH = 0.27
+#: Of a line in the legend, beside two others.
+_LEGEND_CHARACTERS = 50
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def _grouped(
     axes.set_title(title, loc="left", fontweight="bold")
     canvas.plain(axes)
     bars = [bar for group in groups for bar in group if bar is not None]
-    figure.legend(handles=_handles(bars, colours, labels), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles=_handles(bars, colours, labels), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return canvas.Drawing(figure, COLUMNS, [vars(bar) for bar in bars])
 
 
@@ -199,7 +202,12 @@ def _handles(bars: Sequence[Bar], colours: Sequence[str], labels: Sequence[str])
     handles += canvas.provenance(replayed="replayed" in kinds, estimated=False)
     methods = {bar.method.partition(":")[0] for bar in bars if bar.provenance == "estimated"}
     handles += [
-        Patch(facecolor="white", edgecolor="#5b6470", hatch=style.ESTIMATED_HATCH, label=f"* estimated: {method}")
+        Patch(
+            facecolor="white",
+            edgecolor="#5b6470",
+            hatch=style.ESTIMATED_HATCH,
+            label=textwrap.fill(f"* estimated: {method}", _LEGEND_CHARACTERS),
+        )
         for method in sorted(methods)
     ]
     return handles

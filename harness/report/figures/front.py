@@ -65,7 +65,7 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     axes.axhline(0, color="#6b7280", lw=0.8)
     axes.set_xscale("log")
     axes.set_xlabel("payload of a request (kB)")
-    axes.set_ylabel("top-1 points lost against the better of original and control, 95 % interval")
+    axes.set_ylabel("top-1 points lost against the better\nof original and control, 95 % interval")
     first = points[0].record
     axes.set_title(
         f"{first['model']}, cut {first['split']}, {first['dataset']}: rate, distortion and link time (Eq. 4 at "
