@@ -174,7 +174,8 @@ def _grouped(
     axes.set_title(title, loc="left", fontweight="bold")
     canvas.plain(axes)
     bars = [bar for group in groups for bar in group if bar is not None]
-    figure.legend(handles=_handles(bars, colours, labels), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    handles = _handles(bars, colours, labels)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return canvas.Drawing(figure, COLUMNS, [vars(bar) for bar in bars])
 
 
