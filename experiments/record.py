@@ -25,13 +25,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT
+from experiments import catalogue
 from harness.results import accuracy
 from harness.results.cells import Cell, find_cells
 from harness.results.records import ENVIRONMENT, SPLITS, STATUS, CellWriter, csv_text, read_json, write_json
 from harness.results.schema import Row
 
-RECORDED = ROOT / "experiments" / "recorded"
 #: Of `summary.json`: what figures, claims and a reader of the record need.
 SUMMARY_KEYS = (
     "title", "model", "hardware", "weights", "predictor", "verdict", "reasons", "min_split", "sentence", "left_out",
@@ -50,7 +49,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", type=Path, help="folder of a sweep, as hydra.sweep.dir had it")
     parser.add_argument("--name", help="of the experiment; the sweep's folder name unless given")
-    parser.add_argument("--to", type=Path, default=RECORDED, help="folder of all that is on record")
+    parser.add_argument("--to", type=Path, default=catalogue.RECORDED, help="folder of all that is on record")
     options = parser.parse_args(arguments)
     if not options.sweep.is_dir():
         parser.error(f"{options.sweep}: no such folder; give the folder of a sweep, as hydra.sweep.dir had it")
@@ -62,6 +61,7 @@ def main(arguments: list[str]) -> int:
     shutil.rmtree(target, ignore_errors=True)
     for cell in cells:
         keep(cell, target / cell.name)
+    catalogue.main([str(options.to)])
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {len(cells)} cells, {size / 1e3:.0f} kB")
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import record
+from experiments import catalogue, record
 from harness.report import claims
 from harness.report.figures import make
 from harness.spec import PROJECT
@@ -40,5 +40,18 @@ def test_a_sweep_without_a_good_cell_leaves_the_record_alone(tmp_path: Path) -> 
 
 
 def test_what_is_on_record_is_small() -> None:
-    files = [path for path in record.RECORDED.rglob("*") if path.is_file()]
+    files = [path for path in catalogue.RECORDED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1_000_000
+
+
+def test_the_page_of_what_is_on_record_is_of_these_cells(tmp_path: Path) -> None:
+    kept = (catalogue.RECORDED / catalogue.PAGE).read_text(encoding="utf-8")
+    assert kept == catalogue.page(catalogue.RECORDED), "write it anew: python experiments/catalogue.py"
+    rows = {line.split("|")[1].strip(" `"): line.split("|")[2:] for line in kept.splitlines() if line.startswith("| `")}
+    assert set(rows) == {path.name for path in catalogue.RECORDED.iterdir() if path.is_dir()}
+    cells, minutes, mape = rows["fig4"][:3]
+    assert int(cells.split()[0]) == 15
+    assert float(minutes) > 1
+    assert mape.count("%") == 2
+    assert catalogue.main([str(tmp_path)]) == 0
+    assert "| experiment | cells |" in (tmp_path / catalogue.PAGE).read_text()
