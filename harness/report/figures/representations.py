@@ -29,7 +29,10 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     cuts = _cuts(cell.folder / TABLE)
     name = canvas.MODEL_NAMES.get(str(cell.model), str(cell.model))
     weights = cell.summary.get("weights") or "weights unknown"
-    title = f"What crosses the front cuts of {name} ({weights}; 1: all of the picture, 0: nothing)"
+    title = (
+        f"What crosses the front cuts of {name} ({weights})\n"
+        "and its distance correlation with the picture (1: all of it, 0: nothing)"
+    )
     figure, shown = representations.figure(cell.folder / TILES, cuts, title)
     records = [{"model": cell.model, **vars(cut)} for cut in cuts if cut.split in shown]
     return canvas.Drawing(figure, COLUMNS, records)
