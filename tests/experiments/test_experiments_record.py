@@ -40,8 +40,10 @@ def test_a_sweep_without_a_good_cell_leaves_the_record_alone(tmp_path: Path) -> 
 
 
 def test_what_is_on_record_is_small() -> None:
+    """By the cell: the more experiments are on record, the better."""
+    cells = len(list(catalogue.RECORDED.rglob("status.json")))
     files = [path for path in catalogue.RECORDED.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 1_000_000
+    assert sum(path.stat().st_size for path in files) < 30_000 * cells
 
 
 def test_the_page_of_what_is_on_record_is_of_these_cells(tmp_path: Path) -> None:
