@@ -12,6 +12,8 @@
 # Another interpreter: make PYTHON=/path/to/python3.11
 IS_3_11 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 PYTHON ?= $(shell for name in python3.11 python3; do $$name $(IS_3_11) 2>/dev/null && echo $$name && break; done)
+# Hundreds of processes of the tests import the project, and where PYTHONDONTWRITEBYTECODE is set each would compile it.
+COMPILE = $(BIN)/python -m compileall -q run.py harness netem hydra_plugins experiments
 STAMP := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
 BIN := .venv/bin
 INSTALL := install -q --disable-pip-version-check --require-hashes -r requirements.lock
@@ -26,6 +28,7 @@ test: lint
 	@sh tests/report/install_browser.sh
 	@sh tests/testbed/install_sshd.sh
 	@-sh experiments/install_fashion_mnist.sh >/dev/null
+	@$(COMPILE)
 	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile $(ARGS)
 	$(BIN)/python -m pytest -m "not slow and alone" $(ARGS)
 
@@ -34,6 +37,7 @@ test-all: lint
 	@sh tests/report/install_browser.sh
 	@sh tests/testbed/install_sshd.sh
 	@-sh experiments/install_fashion_mnist.sh >/dev/null
+	@$(COMPILE)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: venv
