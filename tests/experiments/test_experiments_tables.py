@@ -111,9 +111,17 @@ def test_theory_foretells_a_link_that_it_never_saw_and_a_line_does_not() -> None
     rows = list(theory.leave_out(cells, lambda cell: cell.link_name))
     assert len(rows) == 4
     for row in rows:
-        by_theory, line, by_rate, equation = (float(text.split(" ")[0]) for text in row[2:])
+        by_theory, line, by_rate, _, equation = (float(text.split(" ")[0]) for text in row[2:])
         assert by_theory == pytest.approx(0, abs=0.01)
         assert by_theory < min(line, by_rate, equation)
+
+
+def test_a_cell_is_on_record_as_it_was(tmp_path: Path) -> None:
+    made = made_up(57, 28)
+    again = theory.Cell.from_dict(json.loads(json.dumps(made.as_dict())))
+    assert again.as_dict() == made.as_dict()
+    assert (again.model, again.link_name, again.response_bytes) == (made.model, made.link_name, made.response_bytes)
+    assert again.network_ms == pytest.approx(made.network_ms, abs=1e-4)
 
 
 def test_the_last_group_has_nothing_to_learn_from() -> None:
