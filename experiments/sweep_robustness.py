@@ -5,8 +5,8 @@
 The first sweep is 3 models x 2 bandwidths x 2 round trips x 2 seeds, each cell a validation over a shaped link against
 a real Triton. Wanted: every cell exactly once, no finished work repeated, the aggregate right, its page below 3 MB. The
 second has cells that cannot run and one that crashes beside a good one. Wanted: the good one's results, a row that
-explains each of the others, exit code 1. What came out goes to the console and to `robustness.json` in the folder.
-Ends with 1 where anything wanted is missing.
+explains each of the others, exit code 1. What came out goes to the console, to `robustness.json` in the folder and on
+record in `experiments/records/sweep_robustness.jsonl`. Ends with 1 where anything wanted is missing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from experiments.cells import markdown
+from experiments.ledger import Ledger
 from harness.results import attempts, sweeps
 from harness.results.cells import find_cells
 from harness.spec import PROJECT
@@ -170,7 +172,30 @@ def main() -> int:
     }
     (folder / "robustness.json").write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record, indent=2))
+    put_on_record(options.seed, record, folder)
     return 1 if troubles else 0
+
+
+def put_on_record(seed: int, record: dict[str, Any], folder: Path) -> None:
+    """A line for this run, and the table of all."""
+    ledger = Ledger.of("sweep_robustness")
+    ledger.add(f"seed {seed}", record, next(iter(sorted((folder / "killed").glob("*/env.json")))).parent)
+    rows = [
+        [
+            name,
+            f"{found['minutes']:.0f}",
+            ", ".join(found["killed"]),
+            ", ".join(f"{count} in {tries}" for tries, count in found["attempts"].items()),
+            f"{found['page_bytes'] / 1e3:.0f}",
+            "; ".join(found["troubles"]) or "nothing",
+        ]
+        for name, found in ledger.all().items()
+    ]
+    header = ["random moments by", "minutes", "killed", "cells in tries", "page, kB", "anything wrong"]
+    ledger.publish(
+        "# A sweep of 24 cells, killed and started again\n\nWritten by `python experiments/sweep_robustness.py`, which "
+        f"says what it does.\n\n{markdown(header, rows)}\nOn {'; '.join(ledger.hosts())}.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from harness.spec import PROJECT, Spec
+from tests import forks
 from tests.cli import fake_cell
 
 TARGETS = ("run", "test", "test-all", "lint", "venv", "lock", "help")
@@ -45,18 +46,18 @@ def compose(arguments: list[str], folder: Path) -> None:
     """What `run.py` with these arguments would do, up to its start."""
     flags = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
     if flags & QUICK_FLAGS or "mode=plan" in arguments:
-        done = run(sys.executable, str(PROJECT / "run.py"), *arguments, folder=folder)
+        done = forks.call(PROJECT / "run.py", folder, *arguments)
         assert done.returncode == 0, done.stderr
         assert done.stdout
     elif flags & {"-m", "--multirun"}:  # the whole sweep, with cells that do nothing
         # A worker of Ray's would run the real ones: tests/cli/test_cli_ray.py.
         own = [each for each in arguments if not each.startswith(("hydra/launcher=ray", "hydra.launcher.testbeds="))]
-        done = run(sys.executable, fake_cell.__file__, *own, folder=folder, PYTHONPATH=str(PROJECT))
+        done = forks.call(Path(fake_cell.__file__), folder, *own)
         assert done.returncode == 0, done.stderr
         assert len((folder / "calls.txt").read_text().splitlines()) > 1
     else:  # a folder of configurations is meant from where the command is typed; --cfg makes nothing there
         place = PROJECT if "--config-dir" in flags else folder
-        done = run(sys.executable, str(PROJECT / "run.py"), *arguments, "--cfg", "job", "--resolve", folder=place)
+        done = forks.call(PROJECT / "run.py", place, *arguments, "--cfg", "job", "--resolve")
         assert done.returncode == 0, done.stderr
         Spec.from_config(yaml.safe_load(done.stdout))
 

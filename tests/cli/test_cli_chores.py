@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness.spec import PROJECT
+from tests import forks
 from tests.cli import fake_cell
 from tests.report.recorded_cells import all_experiments
 
 
 def run(folder: Path, *arguments: str, program: str = "run.py") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(PROJECT / program), *arguments, f"profile.dir={folder / 'profiles'}"],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), "HARNESS_LOCK_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), "HARNESS_LOCK_DIR": str(folder)}
+    own = f"profile.dir={folder / 'profiles'}"
+    return forks.call(PROJECT / program, folder, *arguments, own, environment=environment)
 
 
 def sweep(folder: Path) -> Path:

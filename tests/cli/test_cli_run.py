@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness.app import EXIT_CODES, combine
 from harness.spec import AVAILABLE_MODES, PROJECT, Spec
+from tests import forks
 from tests.cli import fake_cell
 
 FAKE = PROJECT / "tests" / "cli" / "fake_cell.py"
@@ -23,6 +24,11 @@ ROOT_KEYS = list(Spec.model_fields)
 
 
 def call(script: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return forks.call(script, folder, *arguments)
+
+
+def start(script: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own."""
     return subprocess.run(
         [sys.executable, str(script), *arguments],
         cwd=folder,
@@ -86,8 +92,21 @@ def test_a_wrong_spec_is_one_line_and_exit_code_2_and_nothing_made(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("bandwidth", ["10", "11", "20", "24", "-3"])
+def test_a_process_of_its_own_does_what_a_fork_does(tmp_path: Path, bandwidth: str) -> None:
+    """The other tests here look at forks (tests/forks.py)."""
+    found = []
+    for way in (start, call):
+        folder = tmp_path / way.__name__
+        folder.mkdir()
+        done = way(FAKE, folder, f"bandwidth={bandwidth}", "hydra.run.dir=cell")
+        files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        found.append((done.returncode, done.stdout, done.stderr, files))
+    assert found[0] == found[1]
+
+
 def test_help_explains_keys_groups_modes_and_exit_codes(tmp_path: Path) -> None:
-    done = call(PROJECT / "run.py", tmp_path, "--help")
+    done = start(PROJECT / "run.py", tmp_path, "--help")
     assert done.returncode == 0
     assert [key for key in ROOT_KEYS if f"  {key} " not in done.stdout] == []
     for part in ("Mbit/s", "ms", "iiot, local", "Exit codes", "-m bandwidth=30,60", *AVAILABLE_MODES):
@@ -97,7 +116,7 @@ def test_help_explains_keys_groups_modes_and_exit_codes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flags", [["--cfg", "job"], ["--info", "defaults"], ["--hydra-help"], ["--version"]])
 def test_the_flags_of_hydra_work_and_make_nothing(tmp_path: Path, flags: list[str]) -> None:
-    done = call(PROJECT / "run.py", tmp_path, *flags)
+    done = start(PROJECT / "run.py", tmp_path, *flags)
     assert done.returncode == 0
     assert done.stdout
     assert list(tmp_path.iterdir()) == []

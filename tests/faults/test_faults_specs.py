@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-from collections.abc import Iterator
-from typing import Any
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.spec import PROJECT
-from tests.faults import spec_visitor
+from tests import forks
+from tests.faults import fake_start
 from tests.spec.test_spec_schema import DEFAULT, leaves
 
 GROUPS = sorted(path.name for path in (PROJECT / "conf").iterdir() if path.is_dir())
@@ -52,43 +51,31 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def visitor() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, spec_visitor.__file__]
-    with subprocess.Popen(
-        command, cwd=PROJECT, env={"PYTHONPATH": str(PROJECT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
+def visit(arguments: list[str]) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """One command line in a folder of its own, and the files that it left there."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        done = forks.call(Path(fake_start.__file__), folder, *arguments, environment={"OPENBLAS_NUM_THREADS": "1"})
+        return done, sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def visit(visitor: subprocess.Popen[str], arguments: list[str]) -> dict[str, Any]:
-    assert visitor.stdin is not None
-    assert visitor.stdout is not None
-    visitor.stdin.write(json.dumps(arguments) + "\n")
-    visitor.stdin.flush()
-    answer: dict[str, Any] = json.loads(visitor.stdout.readline())
-    return answer
-
-
-def judge(visitor: subprocess.Popen[str], arguments: list[str]) -> None:
+def judge(arguments: list[str]) -> None:
     # Last, so that nothing of the generated one decides where results go.
-    found = visit(visitor, [*arguments, "hydra.run.dir=out", "hydra.sweep.dir=out"])
-    said = found["err"].strip().splitlines()
-    assert "Traceback" not in found["err"] + found["out"], found
-    assert found["code"] in (0, 2), found
-    if found["code"] == 2:
+    done, files = visit([*arguments, "hydra.run.dir=out", "hydra.sweep.dir=out"])
+    said = done.stderr.strip().splitlines()
+    assert "Traceback" not in done.stderr + done.stdout, done
+    assert done.returncode in (0, 2), done
+    if done.returncode == 2:
         assert len(said) == 1, said
         assert said[0].startswith("error: "), said
-        assert found["files"] == [], found
+        assert files == [], files
         assert len(said[0]) < 2000, said
 
 
-def test_of_an_endless_argument_the_line_keeps_its_two_ends(visitor: subprocess.Popen[str]) -> None:
+def test_of_an_endless_argument_the_line_keeps_its_two_ends() -> None:
     for arguments in (["x" * 5000], [f"bandwidth={'[' * 5000}"], [f"{'y' * 5000}=1"], [f"model={'z' * 5000}"]):
-        judge(visitor, arguments)
-    said = visit(visitor, ["x" * 5000])["err"]
+        judge(arguments)
+    said = visit(["x" * 5000])[0].stderr
     assert said.startswith("error: cannot read the argument 'xxx")
     assert "allowed: key=value" in said
 
@@ -98,25 +85,25 @@ HOSTILE = settings(suppress_health_check=list(HealthCheck))
 
 @settings(HOSTILE, max_examples=40)
 @given(arguments=st.lists(ARGUMENTS, min_size=1, max_size=4))
-def test_any_command_line_is_a_run_or_one_line(visitor: subprocess.Popen[str], arguments: list[str]) -> None:
-    judge(visitor, arguments)
+def test_any_command_line_is_a_run_or_one_line(arguments: list[str]) -> None:
+    judge(arguments)
 
 
 @pytest.mark.slow
 @settings(HOSTILE, max_examples=2000)
 @given(arguments=st.lists(ARGUMENTS, min_size=1, max_size=4))
-def test_two_thousand_command_lines_are_runs_or_one_line(visitor: subprocess.Popen[str], arguments: list[str]) -> None:
-    judge(visitor, arguments)
+def test_two_thousand_command_lines_are_runs_or_one_line(arguments: list[str]) -> None:
+    judge(arguments)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", NASTY)
-def test_a_nasty_value_of_a_root_key_is_a_run_or_one_line(visitor: subprocess.Popen[str], value: str) -> None:
+def test_a_nasty_value_of_a_root_key_is_a_run_or_one_line(value: str) -> None:
     for key in ("bandwidth", "model", "hydra.sweeper.params.seed", "from"):
-        judge(visitor, [f"{key}={value}"])
+        judge([f"{key}={value}"])
 
 
-def test_a_fake_cell_is_a_run(visitor: subprocess.Popen[str]) -> None:
-    found = visit(visitor, ["bandwidth=30", "hydra.run.dir=out"])
-    assert found["code"] == 0, found
-    assert "out/status.json" in found["files"]
+def test_a_fake_cell_is_a_run() -> None:
+    done, files = visit(["bandwidth=30", "hydra.run.dir=out"])
+    assert done.returncode == 0, done
+    assert "out/status.json" in files
