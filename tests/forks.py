@@ -30,12 +30,12 @@ def call(
     """What `python SCRIPT ARGUMENTS` in `folder` comes to; -9 where it took longer than `TIMEOUT_S`.
 
     Args:
-        environment: all of it; None: this process's own.
+        environment: all of it; None: this process's own, and the project's modules are found.
     """
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
-    own = dict(os.environ if environment is None else environment)
+    own = {**os.environ, "PYTHONPATH": str(PROJECT)} if environment is None else dict(environment)
     request = {"script": str(script), "folder": str(folder), "arguments": arguments, "environment": own}
     print(json.dumps(request), file=server.stdin, flush=True)
     answer = json.loads(server.stdout.readline())
@@ -97,7 +97,7 @@ def _become(request: Mapping[str, object], out: int, err: int) -> None:
         os.environ.update(request["environment"])  # type: ignore[call-overload]
         sys.argv = [script, *request["arguments"]]  # type: ignore[misc]
         sys.orig_argv = [sys.executable, *sys.argv]
-        sys.path[0] = str(Path(script).parent)
+        sys.path[:1] = [str(Path(script).parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         runpy.run_path(script, run_name="__main__")
         code = 0
     except SystemExit as end:

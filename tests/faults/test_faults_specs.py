@@ -55,7 +55,7 @@ def visit(arguments: list[str]) -> tuple[subprocess.CompletedProcess[str], list[
     """One command line in a folder of its own, and the files that it left there."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        done = forks.call(Path(fake_start.__file__), folder, *arguments, environment={"OPENBLAS_NUM_THREADS": "1"})
+        done = forks.call(Path(fake_start.__file__), folder, *arguments, environment={"PYTHONPATH": str(PROJECT)})
         return done, sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
