@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -45,8 +47,19 @@ def file_of(source: str, key: str) -> Path:
 
 
 def digest(source: str, key: str) -> str:
-    """SHA-256 of the file's content. Raises SpecError as `file_of` does."""
-    return hashlib.sha256(file_of(source, key).read_bytes()).hexdigest()
+    """SHA-256 of the user's code: of the file, and of what it imports in turn from beside it, or from its own package.
+
+    What it imports is read from its `import` statements, wherever they stand; nothing is run. Other packages are not
+    looked into. Raises SpecError as `file_of` does.
+    """
+    path = file_of(source, key)
+    if source.endswith(".py"):
+        files = _sources(path, path.parent, None)
+    else:
+        depth = source.count(".") + (path.name == "__init__.py")
+        files = _sources(path, path.parents[depth], source.partition(".")[0])
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def load(source: str, key: str) -> ModuleType:
@@ -74,6 +87,41 @@ def attribute(text: str, root: Path, key: str) -> tuple[str, str]:
     if not colon or not source or not name.isidentifier():
         raise SpecError(f"{key}={text} is not allowed; allowed: FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION")
     return locate(source, root), name
+
+
+def _sources(path: Path, root: Path, package: str | None) -> list[Path]:
+    """`path`, then the files below `root` that it imports in turn, by name; with `package` only those of it."""
+    found, todo = {path}, [path]
+    while todo:
+        new = set(_imported(todo.pop(), root, package)) - found
+        found |= new
+        todo += new
+    return [path, *sorted(found - {path})]
+
+
+def _imported(path: Path, root: Path, package: str | None) -> Iterator[Path]:
+    """The files below `root` of every module that a file names in an import, and of the packages that hold those."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # it will be told when it is run
+        return
+    for parts in _names(tree, path.parent.relative_to(root).parts):
+        if parts[:1] != (package or parts[0],):
+            continue
+        for length in range(1, len(parts) + 1):
+            place = root.joinpath(*parts[:length])
+            yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())
+
+
+def _names(tree: ast.AST, here: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The dotted names in the imports of a module whose package is `here`, each in its parts."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) + 1 - node.level] if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            yield from ((*base, alias.name) for alias in node.names if alias.name != "*" or base)
 
 
 def _run(path: Path, name: str) -> ModuleType:

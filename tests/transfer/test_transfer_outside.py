@@ -73,3 +73,32 @@ def test_what_is_wrong_with_a_source_is_one_line(tmp_path: Path) -> None:
         layers.use(str(tmp_path / "missing.py"))
     with pytest.raises(SpecError, match="no module"):
         outside.load("no_such_package.layers", "transfer_layer.source")
+
+
+@pytest.mark.parametrize("as_module", [False, True])
+def test_the_digest_is_of_all_own_code_that_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_module: bool
+) -> None:
+    package = tmp_path / "nets_of_mine"
+    (package / "parts").mkdir(parents=True)
+    texts = {
+        "net.py": "import numpy\n\n\ndef build():\n    from {0}parts import blocks\n\n    return blocks\n",
+        "parts/__init__.py": "",
+        "parts/blocks.py": "from . import sizes\nfrom .. import nothing_there\n",
+        "parts/sizes.py": "SIZE = 1\n",
+        "parts/unused.py": "SIZE = 1\n",
+        "numbers.py": "",
+    }
+    for name, text in texts.items():
+        (package / name).write_text(text.format("nets_of_mine." if as_module else ""))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "nets_of_mine.net" if as_module else str(package / "net.py")
+    before = outside.digest(source, "key")
+    for name, counts in (("parts/sizes.py", True), ("parts/unused.py", False), ("numbers.py", False), ("net.py", True)):
+        own = (package / name).read_text()
+        (package / name).write_text(own + "# changed\n")
+        assert (outside.digest(source, "key") != before) == counts, name
+        (package / name).write_text(own)
+    assert outside.digest(source, "key") == before
+    (package / "parts" / "sizes.py").write_text("this is no Python")
+    assert outside.digest(source, "key") != before
