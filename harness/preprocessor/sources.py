@@ -92,8 +92,12 @@ def _idx_names() -> list[str]:
 def _fashion_mnist(request: Request) -> Source:
     files = [_fashion_mnist_place(request) / name for name in _idx_names()]
     train, train_labels, test, test_labels = (readers.read_idx(file) for file in files)
-    if len(train) != len(train_labels) or len(test) != len(test_labels):
-        raise SpecError(f"dataset=fashion_mnist: {files[0].parent} has not as many labels as images; install it anew")
+    for pictures, labels in ((train, train_labels), (test, test_labels)):
+        if (pictures.ndim, labels.ndim) != (3, 1) or not 0 < len(pictures) == len(labels):
+            raise SpecError(
+                f"dataset=fashion_mnist: {files[0].parent} has not as many labels as images (axes {pictures.shape} and "
+                f"{labels.shape}; allowed: image, row, column, and one label an image); install it anew"
+            )
     return Source(
         Stored(grey_resized(train, request.size), as_labels(train_labels)),
         Stored(grey_resized(test, request.size), as_labels(test_labels)),
@@ -204,20 +208,40 @@ def _tfds(request: Request) -> Source:
 
     try:
         builder = tfds.builder(request.builder, data_dir=place)
-        parts: list[Any] = [builder.as_dataset(split=name, as_supervised=True) for name in _tfds_splits(builder)]
+        names = _tfds_classes(builder, request)
+        parts = [
+            _tfds_part(builder.as_dataset(split=name, as_supervised=True), request.size)
+            for name in _tfds_splits(builder)
+        ]
+    except SpecError:
+        raise
     except Exception as error:  # whatever it raises, the user needs the data set prepared
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CapabilityError(
             f"dataset=tfds: {request.builder} is not prepared ({first}); prepare it once with a network: "
             f"tfds build {request.builder}, and give its folder: dataset.path=DATA_DIR"
         ) from error
-    train, test = (_tfds_part(part, request.size) for part in parts)
-    names = tuple(builder.info.features["label"].names)
-    return Source(train, test, names, f"{request.builder}-{builder.info.version}")
+    return Source(parts[0], parts[1] if len(parts) > 1 else None, names, f"{request.builder}-{builder.info.version}")
 
 
-def _tfds_splits(builder: Any) -> tuple[str, str]:
-    return "train", "test" if "test" in builder.info.splits else "validation"
+def _tfds_classes(builder: Any, request: Request) -> tuple[str, ...]:
+    """The names of its classes. Raises SpecError where it is not pictures with one class each."""
+    keys = builder.info.supervised_keys or ()
+    features = builder.info.features
+    names = (
+        getattr(features[keys[1]], "names", None) if len(keys) == 2 and all(key in features for key in keys) else None
+    )
+    if names is None or len(getattr(features[keys[0]], "shape", None) or ()) != 3:
+        raise SpecError(
+            f"dataset.builder={request.builder}: it is not pictures with one class each (its features: "
+            f"{', '.join(features)}); allowed: a data set of TensorFlow Datasets for the classification of images"
+        )
+    return tuple(names)
+
+
+def _tfds_splits(builder: Any) -> list[str]:
+    """To train on, and where there is one, to test on."""
+    return ["train", *[name for name in ("test", "validation") if name in builder.info.splits][:1]]
 
 
 def _tfds_part(part: Any, size: tuple[int, int]) -> Images:

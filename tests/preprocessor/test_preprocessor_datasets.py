@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import struct
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -90,6 +92,65 @@ def test_tensorflow_datasets_is_asked_for_where_it_is_not_installed():
         datasets.check(Order("tfds", (32, 32), builder="cifar10"))
 
 
+class FakeBuilder:
+    """A FAKE of one data set of TensorFlow Datasets, which is not installed here."""
+
+    def __init__(self, features, keys, splits):
+        info = {"features": features, "supervised_keys": keys, "splits": splits, "version": "1.0.0"}
+        self.info = types.SimpleNamespace(**info)
+
+    def as_dataset(self, split, as_supervised):
+        assert as_supervised
+        pairs = [(np.full((8, 9, 3), 20 * label, np.uint8), label) for label in range(self.info.splits[split])]
+        return types.SimpleNamespace(as_numpy_iterator=lambda: iter(pairs))
+
+
+@pytest.fixture
+def tfds(monkeypatch):
+    """TensorFlow Datasets with the builder that is given."""
+
+    def install(builder):
+        module = types.ModuleType("tensorflow_datasets")
+        module.builder = lambda name, data_dir: builder
+        monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
+        monkeypatch.setattr(sources, "find_spec", lambda name: object())
+
+    return install
+
+
+PICTURE = types.SimpleNamespace(shape=(None, None, 3))
+CLASSES = types.SimpleNamespace(names=["cat", "dog", "eel"])
+
+
+@pytest.mark.parametrize(("splits", "tested"), [({"train": 3, "test": 2}, 2), ({"train": 3, "validation": 1}, 1)])
+def test_a_data_set_of_tensorflow_is_read_by_its_own_names(tfds, splits, tested):
+    tfds(FakeBuilder({"photo": PICTURE, "species": CLASSES}, ("photo", "species"), splits))
+    found = sources.load("tfds", sources.Request(None, (4, 4), "pets"))
+    assert found.classes == ("cat", "dog", "eel")
+    assert (len(found.train), len(found.test)) == (3, tested)
+    assert found.fingerprint == "pets-1.0.0"
+
+
+def test_a_data_set_of_tensorflow_may_have_nothing_to_test_on(tfds):
+    tfds(FakeBuilder({"photo": PICTURE, "species": CLASSES}, ("photo", "species"), {"train": 3}))
+    assert sources.load("tfds", sources.Request(None, (4, 4), "pets")).test is None
+
+
+@pytest.mark.parametrize(
+    ("features", "keys"),
+    [
+        ({"image": PICTURE, "objects": types.SimpleNamespace()}, ("image", "objects")),
+        ({"text": types.SimpleNamespace(shape=()), "label": CLASSES}, ("text", "label")),
+        ({"image": PICTURE}, None),
+        ({"image": PICTURE}, ("image", "label")),
+    ],
+)
+def test_a_data_set_of_tensorflow_without_a_class_a_picture_is_one_line(tfds, features, keys):
+    tfds(FakeBuilder(features, keys, {"train": 3}))
+    with pytest.raises(SpecError, match=r"dataset.builder=pets.*its features: .*allowed"):
+        sources.load("tfds", sources.Request(None, (4, 4), "pets"))
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -100,6 +161,12 @@ def test_tensorflow_datasets_is_asked_for_where_it_is_not_installed():
 def test_a_damaged_file_is_named(fashion, content):
     (fashion / "train-labels-idx1-ubyte.gz").write_bytes(content)
     with pytest.raises(SpecError, match=r"train-labels.*install it anew"):
+        datasets.load(Order("fashion_mnist", (32, 32), path=str(fashion)))
+
+
+def test_labels_with_the_axes_of_pictures_are_named(fashion):
+    write_idx(fashion / "train-labels-idx1-ubyte.gz", np.zeros((200, 28, 28), np.uint8))
+    with pytest.raises(SpecError, match=r"one label an image.*install it anew"):
         datasets.load(Order("fashion_mnist", (32, 32), path=str(fashion)))
 
 
