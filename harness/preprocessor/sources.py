@@ -226,12 +226,11 @@ def _tfds(request: Request) -> Source:
 
 def _tfds_classes(builder: Any, request: Request) -> tuple[str, ...]:
     """The names of its classes. Raises SpecError where it is not pictures with one class each."""
-    keys = builder.info.supervised_keys or ()
-    features = builder.info.features
-    names = (
-        getattr(features[keys[1]], "names", None) if len(keys) == 2 and all(key in features for key in keys) else None
-    )
-    if names is None or len(getattr(features[keys[0]], "shape", None) or ()) != 3:
+    features = dict(builder.info.features)
+    keys = builder.info.supervised_keys
+    picture, label = map(features.get, keys) if keys is not None and len(keys) == 2 else (None, None)
+    names = getattr(label, "names", None)
+    if names is None or len(getattr(picture, "shape", None) or ()) != 3:
         raise SpecError(
             f"dataset.builder={request.builder}: it is not pictures with one class each (its features: "
             f"{', '.join(features)}); allowed: a data set of TensorFlow Datasets for the classification of images"
