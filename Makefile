@@ -2,6 +2,7 @@
 # make test   installs what is missing (as root, by apt, also User-Mode Linux, chromium, sshd and Fashion-MNIST), then
 #             lint, types, import contracts and the tests but the slow ones
 # make test-all   the same with the slow ones
+# make coverage   the tests that measure nothing, and how much of the pure parts they run (at least 95 %)
 # make venv   only the installing: .venv/bin/python is then ready
 # make lint   lint, formatting, types, import contracts
 # make lock   pins pyproject.toml anew (needs uv); hashes only, no registry address
@@ -18,7 +19,7 @@ STAMP := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
 BIN := .venv/bin
 INSTALL := install -q --disable-pip-version-check --require-hashes -r requirements.lock
 
-.PHONY: run test test-all lint venv lock help
+.PHONY: run test test-all coverage lint venv lock help
 
 run: venv
 	@$(BIN)/python run.py $(ARGS)
@@ -39,6 +40,10 @@ test-all: lint
 	@-sh experiments/install_fashion_mnist.sh >/dev/null
 	@$(COMPILE)
 	$(BIN)/python -m pytest $(ARGS)
+
+coverage: venv
+	@$(COMPILE)
+	$(BIN)/python -m pytest --cov -m "not slow and not alone" -n 2 --dist loadfile $(ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from harness.spec import PROJECT, Spec
 from tests import forks
 from tests.cli import fake_cell
 
-TARGETS = ("run", "test", "test-all", "lint", "venv", "lock", "help")
+TARGETS = ("run", "test", "test-all", "coverage", "lint", "venv", "lock", "help")
 #: Of run.py: these end at once, so they are run as they stand.
 QUICK_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info"}
 
