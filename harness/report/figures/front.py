@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter
 
 from harness.errors import HarnessError
 from harness.report.figures import canvas
@@ -64,6 +65,8 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     axes.plot(*zip(*line, strict=True), color="#1d2129", lw=1, zorder=1)
     axes.axhline(0, color="#6b7280", lw=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(LogFormatter())  # kilobytes as numbers, not as powers of ten
+    axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.6)))
     axes.set_xlabel("payload of a request (kB)")
     axes.set_ylabel("top-1 points lost against the better\nof original and control, 95 % interval")
     first = points[0].record
