@@ -17,8 +17,8 @@ difference to that. Each way may learn from all the other cells:
 The table gives the mean |error| in ms, and in per cent of the measured time in brackets. It goes to the console and to
 `experiments/records/theory.md`. The cells on record are those of
 
-    python run.py -m mode=measure hardware=gpu_device-gpu_edge hardware.profiles=FOLDER model=densenet169,resnet101,\
-        inception_v3 bandwidth=10,30,100 latency=10,50 measure.samples=8 measure.splits=spread measure.spread=5
+    python run.py -m mode=measure hardware=gpu_device-gpu_edge hardware.profiles=FOLDER model=densenet169,resnet101 \
+        bandwidth=10,100 latency=10,50 measure.samples=8 measure.splits=spread measure.spread=5
 
 and of experiment=fig4 and experiment=errors.
 """
