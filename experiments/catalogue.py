@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -44,8 +45,8 @@ def _row(place: Path) -> list[str]:
     cells = [cell for cell in find_cells(place) if cell.status == "ok"]
     if not cells:
         return []
-    known = sorted(cell.summary["mape"] for cell in cells if cell.summary.get("mape") is not None)
-    mape = f"{known[len(known) // 2]:.2%}, {known[-1]:.2%}" if known else "-"
+    known = [cell.summary["mape"] for cell in cells if cell.summary.get("mape") is not None]
+    mape = f"{median(known):.2%}, {max(known):.2%}" if known else "-"
     verdicts = Counter(cell.summary.get("verdict") for cell in cells)
     shown = ", ".join(f"{count} {name}" for name, count in verdicts.items() if name) or "-"
     days = sorted({str(read_json(cell.folder / STATUS)["started"])[:10] for cell in cells})

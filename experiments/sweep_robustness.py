@@ -179,7 +179,7 @@ def main() -> int:
 def put_on_record(seed: int, record: dict[str, Any], folder: Path) -> None:
     """A line for this run, and the table of all."""
     ledger = Ledger.of("sweep_robustness")
-    ledger.add(f"seed {seed}", record, next(iter(sorted((folder / "killed").glob("*/env.json")))).parent)
+    ledger.add(f"seed {seed}", record, sorted((folder / "killed").glob("*/env.json"))[0].parent)
     rows = [
         [
             name,

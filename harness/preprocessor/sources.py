@@ -6,7 +6,8 @@ Nothing is ever downloaded. What is not there is one line that says how to get i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -206,22 +207,26 @@ def _tfds(request: Request) -> Source:
     place = _tfds_place(request)
     import tensorflow_datasets as tfds
 
-    try:
+    with _prepared(request):
         builder = tfds.builder(request.builder, data_dir=place)
-        names = _tfds_classes(builder, request)
-        parts = [
-            _tfds_part(builder.as_dataset(split=name, as_supervised=True), request.size)
-            for name in _tfds_splits(builder)
-        ]
-    except SpecError:
-        raise
-    except Exception as error:  # whatever it raises, the user needs the data set prepared
+    names = _tfds_classes(builder, request)
+    with _prepared(request):
+        pairs = [builder.as_dataset(split=name, as_supervised=True) for name in _tfds_splits(builder)]
+    parts = [_tfds_part(part, request.size) for part in pairs]
+    return Source(parts[0], parts[1] if len(parts) > 1 else None, names, f"{request.builder}-{builder.info.version}")
+
+
+@contextmanager
+def _prepared(request: Request) -> Iterator[None]:
+    """Whatever TensorFlow Datasets raises in it, the user needs the data set prepared."""
+    try:
+        yield
+    except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CapabilityError(
             f"dataset=tfds: {request.builder} is not prepared ({first}); prepare it once with a network: "
             f"tfds build {request.builder}, and give its folder: dataset.path=DATA_DIR"
         ) from error
-    return Source(parts[0], parts[1] if len(parts) > 1 else None, names, f"{request.builder}-{builder.info.version}")
 
 
 def _tfds_classes(builder: Any, request: Request) -> tuple[str, ...]:
