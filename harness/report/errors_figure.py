@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.report import style
+from harness.report import sheets, style
 from harness.results.schema import TERMS, Row
 
 if TYPE_CHECKING:
@@ -33,23 +33,14 @@ def errors_figure(
     known = [row for row in rows if row.measured_ms and row.predicted_ms]
     if not known:
         return []
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "errors", "font.size": 9, "font.family": "sans-serif"}
-    with rc_context(settings):
-        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
-        FigureCanvasAgg(figure)
+    with sheets.look("errors"):
+        figure = sheets.sheet(*_SIZE_INCHES)
         left, middle, right = figure.subplots(1, 3)
         _scatter(left, known)
         _waterfall(middle, known)
         _distribution(right, known)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-        paths = [Path(folder) / f"errors.{kind}" for kind in formats]
-        for path in paths:
-            figure.savefig(path, dpi=dpi, metadata={"Date": None} if path.suffix == ".svg" else {})
-    return paths
+        return sheets.save(figure, "errors", Path(folder), formats, dpi)
 
 
 def _scatter(axes: Axes, rows: Sequence[Row]) -> None:

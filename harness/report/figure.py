@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.report import style
+from harness.report import sheets, style
 from harness.results.schema import TERMS, Row
 from harness.transfer.encoding import Encoding
 from harness.validation.statistics import best_split
@@ -39,14 +39,8 @@ def cuts_figure(
     best from `min_split` of the summary on. What a replayed tier was told to take though nobody recorded it is hatched,
     and points that hold such a term are hollow.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "cuts", "font.size": 10, "font.family": "sans-serif"}
-    with rc_context(settings):
-        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
-        FigureCanvasAgg(figure)
+    with sheets.look("cuts", **{"font.size": 10}):
+        figure = sheets.sheet(*_SIZE_INCHES)
         axes = figure.add_subplot()
         place = {split: index for index, split in enumerate(_splits(rows))}
         stacked = _stacked(rows)
@@ -58,11 +52,7 @@ def cuts_figure(
             _best_marks(axes, own, place, look, int(summary.get("min_split") or 0))
         _frame(axes, place, rows)
         _heading(figure, axes, title, summary)
-        paths = [Path(folder) / f"cuts.{kind}" for kind in formats]
-        for path in paths:
-            metadata = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, dpi=dpi, metadata=metadata)
-    return paths
+        return sheets.save(figure, "cuts", Path(folder), formats, dpi)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.prediction.leakage import LeakageRecord
+from harness.report import sheets
 from harness.results.leakage import CutLeakage
 
 if TYPE_CHECKING:
@@ -22,11 +23,8 @@ def draw(
     tiles: Path, record: LeakageRecord, folder: Path, *, title: str, formats: Sequence[str], dpi: int
 ) -> list[Path]:
     """Draw the tiles of each cut beside what the numbers say of it; gives the files written. `tiles`: see `figure`."""
-    drawn, _ = figure(tiles, record.cuts, title)
-    written = [folder / f"{NAME}.{each}" for each in formats]
-    for path in written:
-        drawn.savefig(path, dpi=dpi)
-    return written
+    with sheets.look(NAME):
+        return sheets.save(figure(tiles, record.cuts, title)[0], NAME, folder, formats, dpi)
 
 
 def figure(tiles: Path, cuts: Sequence[CutLeakage], title: str) -> tuple[Figure, list[int]]:

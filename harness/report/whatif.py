@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.prediction.whatif import Axes, Winners
-from harness.report import style
+from harness.report import sheets, style
 from harness.results.records import csv_text, write_atomic
 from harness.results.schema import Key
 
@@ -112,14 +112,8 @@ def draw(
     found: Winners, title: str, folder: Path, formats: Sequence[str] = ("svg", "png"), dpi: int = 150
 ) -> list[Path]:
     """Draws `whatif.<format>`, see `figure`."""
-    from matplotlib import rc_context
-
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "whatif", "font.size": 10, "font.family": "sans-serif"}):
-        drawn = figure(found, title)
-        paths = [folder / f"whatif.{kind}" for kind in formats]
-        for path in paths:
-            drawn.savefig(path, dpi=dpi, metadata={"Date": None} if path.suffix == ".svg" else {})
-    return paths
+    with sheets.look("whatif", **{"font.size": 10}):
+        return sheets.save(figure(found, title), "whatif", folder, formats, dpi)
 
 
 def figure(found: Winners, title: str) -> Figure:
@@ -127,12 +121,8 @@ def figure(found: Winners, title: str) -> Figure:
 
     A panel for each of up to four paces of the device. Colours name the winner; the legend gives its share.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = sorted({int(place) for place in np.linspace(0, found.axes.shape[2] - 1, _PANELS).round()})
-    drawn = Figure(figsize=(4.2 * len(panels) + 3.4, 5.0), layout="constrained")
-    FigureCanvasAgg(drawn)
+    drawn = sheets.sheet(4.2 * len(panels) + 3.4, 5.0)
     plots = drawn.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     colours = _colours(found)
     for plot, panel in zip(plots, panels, strict=True):
@@ -158,7 +148,7 @@ def _panel(plot: Plot, found: Winners, panel: int, colours: dict[Key, str]) -> N
         plot.plot(along[own], values[own], "o", color=colour, markersize=5)
     plot.set_xlabel(name)
     plot.set_ylabel("predicted latency of the winner, ms")
-    _scale(plot.set_xscale, along)
+    _scale(plot, along)
 
 
 def _map(plot: Plot, bandwidth: Any, rtt: Any, best: Any, keys: Sequence[Key], colours: dict[Key, str]) -> None:
@@ -178,15 +168,16 @@ def _map(plot: Plot, bandwidth: Any, rtt: Any, best: Any, keys: Sequence[Key], c
         shading="nearest",
         rasterized=True,
     )
-    _scale(plot.set_xscale, bandwidth)
+    _scale(plot, bandwidth)
     plot.set_xlabel("uplink, Mbit/s")
     plot.set_ylabel("round trip, ms")
 
 
-def _scale(set_scale: Any, values: Any) -> None:
-    """Logarithmic where the values are spread over more than a decade, all above 0."""
+def _scale(plot: Plot, values: Any) -> None:
+    """Logarithmic from left to right where the values are spread over more than a decade, all above 0."""
     if values.min() > 0 and values.max() / values.min() > 10:
-        set_scale("log")
+        plot.set_xscale("log")
+        sheets.plain_numbers(plot.xaxis)
 
 
 def _colours(found: Winners) -> dict[Key, str]:

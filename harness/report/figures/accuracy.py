@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.report import sheets
 from harness.report.figures import canvas
 from harness.report.figures.trained import Trained, trainings
 from harness.results.accuracy import STAGES
@@ -39,7 +40,7 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     found = trainings(cells)
     if not found:
         raise HarnessError("no finished training in these cells; run experiment=table2, or experiments/accuracy.py")
-    figure = canvas.sheet(11.5, 1.6 + 0.55 * len(found))
+    figure = sheets.sheet(11.5, 1.6 + 0.55 * len(found))
     left, right = figure.subplots(1, 2, sharey=True)
     names = [f"{_name(own)}\ncut {own.record['split']}, {own.label}, seed {own.record['seed']}" for own in found]
     _accuracies(left, found)

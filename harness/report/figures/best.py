@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from harness.report import style
+from harness.report import sheets, style
 from harness.report.figures import canvas
 from harness.results.cells import Cell
 from harness.results.schema import Row
@@ -158,7 +158,7 @@ def _grouped(
     labels: Sequence[str],
     title: str,
 ) -> canvas.Drawing:
-    figure = canvas.sheet(10.0, 5.0)
+    figure = sheets.sheet(10.0, 5.0)
     axes = figure.add_subplot()
     highest = max((bar.latency_ms for group in groups for bar in group if bar), default=1.0)
     for at, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""What the figures of the experiments share: a sheet, one look, and the files that a figure leaves."""
+"""What the figures of the experiments share: one look, hatches, names, and the files that a figure leaves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from harness.report import style
+from harness.report import sheets, style
 from harness.results.cells import Cell
 from harness.results.records import csv_text, write_atomic
 from harness.results.schema import Row
@@ -41,16 +39,8 @@ class Drawing:
 
 
 def look(name: str) -> AbstractContextManager[None]:
-    """The settings under which the figure `name` is drawn and saved: the same input gives the same file."""
-    settings = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9, "hatch.linewidth": 0.5}
-    return rc_context({**settings, "font.family": "sans-serif", "hatch.color": _EDGE})
-
-
-def sheet(width_inches: float, height_inches: float) -> Figure:
-    """An empty figure."""
-    figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    """The settings under which the figure `name` is drawn and saved, see `sheets.look`."""
+    return sheets.look(name, **{"hatch.linewidth": 0.5, "hatch.color": _EDGE})
 
 
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str], dpi: int) -> list[Path]:
@@ -58,10 +48,7 @@ def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str], dpi:
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / f"{name}.csv"
     write_atomic(table, csv_text(drawing.columns, drawing.records))
-    paths = [folder / f"{name}.{kind}" for kind in formats]
-    for path in paths:
-        drawing.figure.savefig(path, dpi=dpi, metadata={"Date": None} if path.suffix == ".svg" else {})
-    return [table, *paths]
+    return [table, *sheets.save(drawing.figure, name, folder, formats, dpi)]
 
 
 def plain(axes: Axes, *, grid: Literal["both", "x", "y"] = "y") -> None:

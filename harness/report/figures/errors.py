@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report import style
+from harness.report import sheets, style
 from harness.report.figures import canvas
 from harness.results.cells import Cell
 from harness.results.schema import TERMS, Row
@@ -56,7 +56,7 @@ def by_term(cells: Sequence[Cell]) -> canvas.Drawing:
     Whiskers are the 95 % interval of the mean over candidates. A term that a candidate lacks counts 0.
     """
     groups = _groups(_measured(cells))
-    figure = canvas.sheet(6.0 * max(1, len(groups)), 4.4)
+    figure = sheets.sheet(6.0 * max(1, len(groups)), 4.4)
     records: list[dict[str, Any]] = []
     plots = figure.subplots(1, max(1, len(groups)), squeeze=False)[0]
     for axes, (replayed, own) in zip(plots, groups.items(), strict=False):
@@ -132,7 +132,7 @@ def _waterfall(axes: Axes, steps: Mapping[str, Array], dictated: Collection[str]
 def distribution(cells: Sequence[Cell]) -> canvas.Drawing:
     """Every measured candidate's error: the prediction's as a histogram, and for all three the share within x %."""
     measured = _measured(cells)
-    figure = canvas.sheet(11.5, 4.4)
+    figure = sheets.sheet(11.5, 4.4)
     left, right = figure.subplots(1, 2)
     groups = _groups(measured)
     if groups:

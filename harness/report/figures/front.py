@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter
 
 from harness.errors import HarnessError
+from harness.report import sheets
 from harness.report.figures import canvas
 from harness.report.figures.trained import Trained, trainings
 from harness.results.cells import Cell
@@ -44,7 +44,7 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     if not points:
         raise HarnessError("no finished training in these cells; run experiment=front")
     best = front([(point.payload_bytes, point.drop_points) for point in points])
-    figure = canvas.sheet(8.6, 5.2)
+    figure = sheets.sheet(8.6, 5.2)
     axes = figure.add_subplot()
     layers = list(dict.fromkeys(point.transfer_layer for point in points))
     for point in points:
@@ -65,8 +65,7 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     axes.plot(*zip(*line, strict=True), color="#1d2129", lw=1, zorder=1)
     axes.axhline(0, color="#6b7280", lw=0.8)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(LogFormatter())  # kilobytes as numbers, not as powers of ten
-    axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.6)))
+    sheets.plain_numbers(axes.xaxis)
     axes.set_xlabel("payload of a request (kB)")
     axes.set_ylabel("top-1 points lost against the better\nof original and control, 95 % interval")
     first = points[0].record

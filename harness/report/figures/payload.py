@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.report import style
+from harness.report import sheets, style
 from harness.report.figures import canvas
 from harness.results.cells import Cell
 from harness.results.schema import Row
@@ -20,7 +20,7 @@ _PICTURES = {"uint8": (":", "the picture, uint8"), "float32": ("--", "the pictur
 
 def draw(cells: Sequence[Cell], models: Sequence[str], title: str) -> canvas.Drawing:
     """A panel a model: bytes by cut. Nothing here is measured: it is the size of a tensor."""
-    figure = canvas.sheet(6.2 * len(models), 4.3)
+    figure = sheets.sheet(6.2 * len(models), 4.3)
     plots = figure.subplots(1, len(models), squeeze=False)[0]
     rows: list[tuple[Cell, Row]] = []
     for axes, model in zip(plots, models, strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from harness.report import style
+from harness.report import sheets, style
 from harness.report.figures import canvas
 from harness.results.cells import Cell
 from harness.results.schema import TERMS, Row
@@ -50,7 +50,7 @@ def draw(cells: Sequence[Cell], panels: Sequence[Panel], title: str) -> canvas.D
     cuts = max((len(_cuts(cell.rows)) for cell in found if cell is not None), default=1)
     width = max(_PANEL_INCHES[0], _PER_CUT_INCHES * cuts)
     lines = -(-len(panels) // 2)
-    figure = canvas.sheet(2 * width, _PANEL_INCHES[1] * lines + 1.3)
+    figure = sheets.sheet(2 * width, _PANEL_INCHES[1] * lines + 1.3)
     plots = figure.subplots(lines, min(2, len(panels)), squeeze=False).ravel()
     records: list[dict[str, Any]] = []
     for axes, panel, cell in zip(plots, panels, found, strict=False):
