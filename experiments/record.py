@@ -108,8 +108,9 @@ def _spec(text: str) -> str:
 
 
 def _copy_accuracy(source: Path, target: Path) -> None:
-    record = read_json(source)
-    write_json(target, {key: value for key, value in record.items() if key not in ("history", "classes")})
+    """Without the curves, and without where on that machine the weights lie."""
+    left_out = ("history", "classes", "original_weights")
+    write_json(target, {key: value for key, value in read_json(source).items() if key not in left_out})
 
 
 def _copy_whatif(source: Path, target: Path) -> None:

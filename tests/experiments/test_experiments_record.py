@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_what_is_on_record_is_small() -> None:
     cells = len(list(catalogue.RECORDED.rglob("status.json")))
     files = [path for path in catalogue.RECORDED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 30_000 * cells
+
+
+def test_what_is_on_record_names_no_folder_of_a_machine() -> None:
+    texts = [path for path in catalogue.RECORDED.rglob("*") if path.suffix in {".json", ".yaml", ".csv", ".md"}]
+    assert texts
+    assert [path for path in texts if re.search(r"[\"' ]/(tmp|home|root|work|var|mnt)/", path.read_text("utf-8"))] == []
 
 
 def test_the_page_of_what_is_on_record_is_of_these_cells(tmp_path: Path) -> None:
