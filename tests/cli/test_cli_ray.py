@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ def recordings(folder: Path) -> Path:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_grid_over_five_models_is_on_ray_what_it_is_in_turn(tmp_path: Path) -> None:
+def test_a_grid_over_five_models_is_on_ray_what_it_is_in_turn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """5 models x 50 bandwidths x 20 round trips: a cell each model, the links a grid within it."""
     grid = (
         "mode=predict",
@@ -56,8 +59,11 @@ def test_a_grid_over_five_models_is_on_ray_what_it_is_in_turn(tmp_path: Path) ->
         "latency=0:95:20",
     )
     for name, launcher in (("serial", "cells"), ("ray", "ray")):
+        started = time.perf_counter()
         done = sweep(tmp_path / name, *grid, f"hydra/launcher={launcher}")
         assert done.returncode == 0, done.stderr[-3000:]
+        with capsys.disabled():
+            print(f"\n5 models x 50 bandwidths x 20 round trips, {name}: {time.perf_counter() - started:.1f} s")
     serial, parallel = (find_cells(tmp_path / name) for name in ("serial", "ray"))
     assert [(cell.name, cell.status, cell.overrides) for cell in serial] == [
         (cell.name, cell.status, cell.overrides) for cell in parallel
