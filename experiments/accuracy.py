@@ -31,7 +31,7 @@ from scipy.stats import t as student
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, Cell, markdown, run_all
+from experiments.cells import ROOT, Cell, guarded, markdown, run_all
 from experiments.ledger import Ledger
 from harness.results import accuracy
 
@@ -43,6 +43,8 @@ NETWORKS = {
 }
 FORMATS = ("float32", "uint8")
 SEEDS = (0, 1, 2)
+#: Of a training's record: long, or of no use on another machine.
+_LEFT_OUT = ("classes", "history", "original_weights")
 ALWAYS = ("mode=train", "transfer_layer=maxpool", "dataset=fashion_mnist", "dataset.size=32")
 #: The bars: mean drop in percentage points by format, at the harder cut, of the control; minutes of one retraining.
 MAX_DROP = {"float32": 0.5, "uint8": 1.0}
@@ -202,16 +204,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "accuracy", help="of the cells")
     parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="for every cell")
     given = parser.parse_args(arguments)
-    networks = [(name.partition(":")[0], int(name.partition(":")[2])) for name in given.networks.split(",")]
-    seeds = [int(seed) for seed in given.seeds.split(",")]
+    try:
+        networks = [(name.partition(":")[0], int(name.partition(":")[2])) for name in given.networks.split(",")]
+        seeds = [int(seed) for seed in given.seeds.split(",")]
+    except ValueError as error:
+        parser.error(f"{error}; allowed: --networks MODEL:CUT,MODEL:CUT and --seeds 0,1")
+    if odd := sorted(set(given.formats.split(",")) - MAX_DROP.keys()):
+        parser.error(f"--formats {odd[0]}: there is no bar for it; allowed: {', '.join(MAX_DROP)}")
     cells = plan(networks, given.formats.split(","), seeds, given.train, given.each, given.more)
     folder = given.folder.resolve()
-    ledger = Ledger.of("accuracy") if not given.more and not given.each else Ledger(folder / "accuracy.jsonl")
+    usual = not given.more and not given.each and given.train == parser.get_default("train")
+    ledger = Ledger.of("accuracy") if usual else Ledger(folder / "accuracy.jsonl")
     found = {}
     for cell in run_all(cells, folder, minutes=given.minutes):
         found[cell.name] = outcome(folder / cell.name)
         expected(cell, found[cell.name].record)
-        record = {name: value for name, value in found[cell.name].record.items() if name not in ("classes", "history")}
+        record = {name: value for name, value in found[cell.name].record.items() if name not in _LEFT_OUT}
         ledger.add(cell.name, {**record, "minutes": found[cell.name].minutes}, folder / cell.name)
     if not found:
         return 4
@@ -225,4 +233,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

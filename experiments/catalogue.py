@@ -17,7 +17,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, markdown
+from experiments.cells import ROOT, guarded, markdown
 from harness.results.cells import Cell, find_cells
 from harness.results.records import ENVIRONMENT, STATUS, read_json, write_atomic
 
@@ -81,4 +81,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]))

@@ -9,13 +9,21 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import yaml
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.errors import HarnessError, SpecError
+from harness.spec.composition import explain_hydra
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,35 @@ def finished(folder: Path) -> bool:
         return False
 
 
-def run(cell: Cell, folder: Path, *, echo: bool = False) -> int:
+def require_same(cell: Cell, folder: Path) -> None:
+    """Raise SpecError where `folder` holds a finished cell of that name that was given other arguments."""
+    try:
+        typed = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return  # it does not say
+    odd = set(map(str, typed or ())) ^ set(cell.overrides)
+    if odd:
+        raise SpecError(
+            f"{folder} holds a cell of other arguments ({', '.join(sorted(odd))} only here or only there); allowed: "
+            "another --folder, or that one removed"
+        )
+
+
+def guarded(main: Callable[[], int]) -> NoReturn:
+    """End with the code of an experiment's `main`; what is wrong with its call becomes one line and exit code 2."""
+    try:
+        sys.exit(main())
+    except (HarnessError, HydraException, OmegaConfBaseException, OSError) as error:
+        told = error if isinstance(error, (HarnessError, OSError)) else explain_hydra(error)
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, HarnessError) else 2)
+
+
+def run(cell: Cell, folder: Path) -> int:
     """Run one cell into `folder`; its exit code. The console's output goes to `console.log` in there."""
     command = [sys.executable, "run.py", *cell.overrides, f"hydra.run.dir={folder}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=not echo, text=True, check=False)
-    if not echo and folder.exists():
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if folder.exists():
         (folder / "console.log").write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode in (1, 2, 130):
         print(f"{cell.name}: exit {done.returncode}: {(done.stderr or '').strip()[-300:]}", file=sys.stderr, flush=True)
@@ -54,11 +86,17 @@ def run(cell: Cell, folder: Path, *, echo: bool = False) -> int:
 
 
 def run_all(cells: Sequence[Cell], folder: Path, *, minutes: float | None = None) -> Iterable[Cell]:
-    """Run what is not finished yet, and yield each cell that is. Starts no cell after `minutes`."""
+    """Run what is not finished yet, and yield each cell that is. Starts no cell after `minutes`.
+
+    Raises:
+        SpecError: a cell that is finished was given other arguments.
+    """
     started = time.monotonic()
     for number, cell in enumerate(cells, start=1):
         own = folder / cell.name
-        if not finished(own):
+        if finished(own):
+            require_same(cell, own)
+        else:
             if minutes is not None and time.monotonic() - started > 60 * minutes:
                 print(f"{cell.name}: left for the next call", flush=True)
                 continue

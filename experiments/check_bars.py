@@ -18,6 +18,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from experiments.cells import guarded
 from harness.results.records import read_json, read_samples, read_splits
 from harness.results.schema import Key, Row
 
@@ -100,4 +101,4 @@ if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__)
         sys.exit(0 if len(sys.argv) > 1 else 2)
-    sys.exit(main([Path(argument) for argument in sys.argv[1:]]))
+    guarded(lambda: main([Path(argument) for argument in sys.argv[1:]]))

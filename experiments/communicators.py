@@ -5,8 +5,9 @@
 DenseNet169 at 57 Mbit/s and 28 ms, cut after layer 51: 1,605,632 bytes of float32 without a transfer layer, 401,408
 through `maxpool`. One cell for each communicator and pair of tiers (JSON takes the longest: it profiles what
 writing each cut's tensor as numbers takes). What a cell came to is put on record in
-`experiments/records/communicators.jsonl`; a cell that is there is not run again, but with `--anew`. The table goes to
-the console and to `experiments/records/communicators.md`. `--minutes` starts none later than that, `--table` runs none.
+`experiments/records/communicators.jsonl`; a cell that is there is not run again, but with `--anew` in a new
+`--folder`. The table goes to the console and to `experiments/records/communicators.md`. `--minutes` starts none later
+than that, `--table` runs none.
 
 `on the wire` is the encoded tensor: raw bytes, or its numbers as JSON text. `serialize` is the device's work from the
 tensor to the message; `queue` the server's from the complete message to the tail model's call, parsing JSON included.
@@ -20,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import Cell, markdown, percent, summary
+from experiments.cells import Cell, guarded, markdown, percent, summary
 from experiments.ledger import Ledger, parser
 from harness.results.records import read_splits
 from harness.results.schema import Key
@@ -108,7 +109,7 @@ def main(arguments: list[str]) -> int:
     given = options.parse_args(arguments)
     ledger = Ledger.of("communicators")
     ledger.measure(plan(tuple(given.hardware.split(","))), given, row)
-    everything = list(ledger.found(cell.name for cell in plan()).values())
+    everything = list(ledger.all().values())
     ledger.publish(document(everything, ledger.hosts()))
     print(table(everything))
     return 1 if any(each["verdict"] == "fail" for each in everything) else 0
@@ -119,10 +120,10 @@ def document(rows: list[dict[str, Any]], hosts: list[str]) -> str:
     return (
         "# gRPC, REST with binary tensors, JSON\n\n"
         f"Written by `python experiments/communicators.py`: DenseNet169 cut after layer {CUT}, 57 Mbit/s, 28 ms; "
-        f"{len(rows)} of {len(plan())} cells measured, on {'; '.join(hosts)}. What the columns mean stands in that "
+        f"{len(rows)} cells measured, on {'; '.join(hosts)}. What the columns mean stands in that "
         f"file; when, and with which commit a cell was measured, in `communicators.jsonl`.\n\n{table(rows)}"
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]))

@@ -30,7 +30,7 @@ from hydra import compose, initialize_config_dir
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import markdown, percent
+from experiments.cells import guarded, markdown, percent
 from experiments.ledger import RECORDS, Ledger
 from harness.cell.measuring import ECHO_BYTES
 from harness.errors import CapabilityError, LinkError, SpecError
@@ -57,13 +57,13 @@ CONTROLS_FILE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row of the table. Times in ms, errors (predicted - measured) / measured; window in segments, inf if open."""
+    """One row of the table. Times in ms, errors (predicted - measured) / measured; window in segments, None if open."""
 
     control: str
     state: str
     request: str
     payload_bytes: int
-    window: float
+    window: float | None
     predicted_ms: float
     measured_ms: float
     error: float
@@ -123,7 +123,7 @@ def outcome(
         state=state,
         request=f"echo {request.name}" if request.kind == "echo" else request.name,
         payload_bytes=payload_bytes,
-        window=float(window[0]),
+        window=float(window[0]) if np.isfinite(window[0]) else None,
         predicted_ms=up_ms + rest_ms,
         measured_ms=measured_ms,
         error=(up_ms + rest_ms) / measured_ms - 1,
@@ -216,7 +216,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
                 row.state,
                 row.request,
                 str(row.payload_bytes),
-                "open" if row.window == float("inf") else f"{row.window:.0f}",
+                "open" if row.window is None else f"{row.window:.0f}",
                 f"{row.predicted_ms:.1f}",
                 f"{row.measured_ms:.1f}",
                 percent(row.error, signed=True),
@@ -295,4 +295,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

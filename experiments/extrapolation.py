@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, Cell, finished, markdown, percent, run, run_all, summary
+from experiments.cells import ROOT, Cell, finished, guarded, markdown, percent, run, run_all, summary
 from experiments.ledger import Ledger
 from harness.results.records import read_splits
 from harness.validation.statistics import bias, mape, p95_abs_error
@@ -126,4 +126,4 @@ def _name(model: str, hardware: str, link: tuple[int, int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]))

@@ -4,8 +4,8 @@
 
 Runs 27 cells of some six minutes, each of at least 20 cuts (29 exist in InceptionV3) and the naive baselines. What a
 cell came to is put on record in `experiments/records/fidelity.jsonl`; a cell that is there is not run again, but with
-`--anew`. The table goes to the console and to `experiments/records/fidelity.md`. `--only` takes the cells whose name
-holds TEXT, `--minutes` starts none later than that, `--table` runs none.
+`--anew` in a new `--folder`. The table goes to the console and to `experiments/records/fidelity.md`. `--only` takes
+the cells whose name holds TEXT, `--minutes` starts none later than that, `--table` runs none.
 
 `of the cuts` is the MAPE of the splits alone, of which no anchor shares one (the naive baselines are anchors too).
 A row's verdict is this experiment's own and needs no gate: `holds` where MAPE <= 2 %, p95 <= 4 %, |bias| <= 1 %,
@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import Cell, markdown, percent, summary
+from experiments.cells import Cell, guarded, markdown, percent, summary
 from experiments.ledger import Ledger, parser
 
 MODELS = ("densenet169", "densenet201", "resnet101", "inceptionresnet_v2", "inception_v3")
@@ -147,4 +147,4 @@ def document(rows: list[dict[str, Any]], hosts: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]))

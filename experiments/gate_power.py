@@ -4,9 +4,10 @@
 
 Each run is CI's own (.ci/run): profiled anew, measured over a shaped link against a real Triton, with
 `gate.selftest=true`, which also judges the run as it is. What a run came to is put on record in
-`experiments/records/gate_power.jsonl`; a run that is there is not repeated, but with `--anew`. `--minutes` starts none
-later than that, `--table` runs none. The table goes to the console and to `experiments/records/gate_power.md`. Ends
-with 1 where a run was rejected that has no fault, or a planted fault was not caught.
+`experiments/records/gate_power.jsonl`; a run that is there is not repeated, but with `--anew` in a new `--folder`.
+`--minutes` starts none later than that, `--table` runs none. The table goes to the console and to
+`experiments/records/gate_power.md`. Ends with 1 where a run was rejected that has no fault, or a planted fault was not
+caught.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import Cell, markdown, percent, summary
+from experiments.cells import Cell, guarded, markdown, percent, summary
 from experiments.ledger import Ledger, parser
 from harness.validation.faults import FAULTS
 
@@ -95,4 +96,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

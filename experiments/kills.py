@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import markdown
+from experiments.cells import guarded, markdown
 from experiments.ledger import Ledger
 from tests.faults.conftest import prepare
 from tests.faults.kills import CELL, PARTS, kill
@@ -96,4 +96,4 @@ def _run(todo: Sequence[tuple[str, str, int]], ledger: Ledger, minutes: float | 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

@@ -22,7 +22,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import markdown
+from experiments.cells import guarded, markdown
+from harness.errors import HarnessError
 from harness.results.records import read_json, read_samples, read_splits
 from harness.results.schema import TERMS, Key, Sample
 from netem.theory import transfer_ms
@@ -53,21 +54,32 @@ class Overhead:
 
 
 def overheads(folder: Path) -> dict[Key, Overhead]:
-    """Of each candidate that crosses the link."""
-    link = read_json(folder / "env.json")["link_spec"]
+    """Of each candidate that crosses the link.
+
+    Raises:
+        HarnessError: the cell does not say over which link it was measured, or how large an answer is.
+    """
+    link = read_json(folder / "env.json").get("link_spec")
+    calibration = read_json(folder / "summary.json").get("calibration") or {}
+    if link is None or "response_bytes" not in calibration:
+        raise HarnessError(f"{folder}: no cell that was measured over a link; give the folder of one of mode=validate")
+    response_bytes = int(calibration["response_bytes"])
     payload_bytes = {row.key: row.payload_bytes for row in read_splits(folder)}
     samples: dict[Key, list[Sample]] = defaultdict(list)
     for sample in read_samples(folder):
         if "uplink" in sample.terms and payload_bytes.get(sample.key):
             samples[sample.key].append(sample)
-    return {key: _overhead(own, payload_bytes[key] or 0, link) for key, own in samples.items()}
+    return {key: _overhead(own, payload_bytes[key] or 0, response_bytes, link) for key, own in samples.items()}
 
 
-def _overhead(samples: list[Sample], payload_bytes: int, link: dict[str, Any]) -> Overhead:
+def _overhead(samples: list[Sample], payload_bytes: int, response_bytes: int, link: dict[str, Any]) -> Overhead:
     up_ms = transfer_ms(
         payload_bytes, link["rate_up_mbps"], link["delay_up_ms"], link["rtt_ms"], burst_bytes=link["burst_bytes"]
     )
-    bare_ms = {"uplink": up_ms, "downlink": link["delay_down_ms"]}
+    down_ms = transfer_ms(
+        response_bytes, link["rate_down_mbps"], link["delay_down_ms"], link["rtt_ms"], burst_bytes=link["burst_bytes"]
+    )
+    bare_ms = {"uplink": up_ms, "downlink": down_ms}
     over = [
         each.total_ms - sum(bare_ms.values()) - sum(each.terms.get(term, 0.0) for term in COMPUTED) for each in samples
     ]
@@ -116,4 +128,4 @@ def _folders(argv: list[str]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(_folders(sys.argv[1:])))
+    guarded(lambda: main(_folders(sys.argv[1:])))

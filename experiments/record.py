@@ -26,6 +26,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import catalogue
+from experiments.cells import guarded
 from harness.results import accuracy
 from harness.results.cells import Cell, find_cells
 from harness.results.records import ENVIRONMENT, SPLITS, STATUS, CellWriter, csv_text, read_json, write_json
@@ -57,10 +58,22 @@ def main(arguments: list[str]) -> int:
     if not cells:
         print(f"{options.sweep}: no cell in it ended well; nothing is put on record", file=sys.stderr)
         return 1
-    target = options.to / (options.name or options.sweep.resolve().name)
+    name = options.name or options.sweep.resolve().name
+    if not name or name in (".", "..") or Path(name).name != name:
+        parser.error(f"--name {name}: allowed: the name of one folder")
+    target = options.to / name
+    if target.resolve() == options.sweep.resolve():
+        parser.error(f"{options.sweep} is what is on record; give the folder of a sweep, as hydra.sweep.dir had it")
+    made = options.to / f".{name}.part"
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        for cell in cells:
+            keep(cell, made / cell.name)
+    except BaseException:  # what was on record stays
+        shutil.rmtree(made, ignore_errors=True)
+        raise
     shutil.rmtree(target, ignore_errors=True)
-    for cell in cells:
-        keep(cell, target / cell.name)
+    made.replace(target)
     catalogue.main([str(options.to)])
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"{target}: {len(cells)} cells, {size / 1e3:.0f} kB")
@@ -98,19 +111,26 @@ def _chosen(record: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _spec(text: str) -> str:
-    """The resolved spec without its units, on a line; a folder of this machine becomes its name."""
+    """The resolved spec without its units, on a line."""
     record = yaml.safe_load(text)
     record.pop("units", None)
-    profiles = record.get("hardware", {}).get("profiles")
-    if profiles and Path(profiles).is_absolute():
-        record["hardware"]["profiles"] = Path(profiles).name
-    return json.dumps(record) + "\n"  # JSON is YAML
+    return json.dumps(_without_folders(record)) + "\n"  # JSON is YAML
+
+
+def _without_folders(record: Any) -> Any:
+    """A place on this machine becomes its last name."""
+    if isinstance(record, dict):
+        return {key: _without_folders(value) for key, value in record.items()}
+    if isinstance(record, list):
+        return [_without_folders(value) for value in record]
+    return Path(record).name if isinstance(record, str) and Path(record).is_absolute() else record
 
 
 def _copy_accuracy(source: Path, target: Path) -> None:
     """Without the curves, and without where on that machine the weights lie."""
     left_out = ("history", "classes", "original_weights")
-    write_json(target, {key: value for key, value in read_json(source).items() if key not in left_out})
+    kept = {key: value for key, value in read_json(source).items() if key not in left_out}
+    write_json(target, _without_folders(kept))
 
 
 def _copy_whatif(source: Path, target: Path) -> None:
@@ -147,4 +167,4 @@ _OTHERS: dict[str, Callable[[Path, Path], None]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]))

@@ -2,7 +2,7 @@
 
     python -m experiments.regression_errors [--profiles outputs/profiles] [--output FILE.md]
 
-Prints a Markdown table for each tier, host and method that two or more models were profiled with. Profiles are made
+Prints a Markdown table for each tier, host and method that three or more models were profiled with. Profiles are made
 with `python run.py -m mode=profile model=mobilenetv2,resnet50,densenet121,inception_v3`. Nothing is measured here.
 """
 

@@ -34,7 +34,7 @@ from hydra import compose, initialize_config_dir
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import markdown, percent
+from experiments.cells import guarded, markdown, percent
 from experiments.connection_states import candidates
 from experiments.footprint import Held, held
 from experiments.ledger import Ledger
@@ -247,4 +247,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

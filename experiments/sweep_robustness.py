@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import markdown
+from experiments.cells import guarded, markdown
 from experiments.ledger import Ledger
 from harness.results import attempts, sweeps
 from harness.results.cells import find_cells
@@ -199,4 +199,4 @@ def put_on_record(seed: int, record: dict[str, Any], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

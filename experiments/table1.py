@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import ROOT, finished, markdown, percent, summary
+from experiments.cells import ROOT, finished, guarded, markdown, percent, summary
 from harness.report import claims
 from harness.results.records import read_splits
 from harness.results.schema import Row
@@ -33,13 +33,14 @@ CONFIGURATIONS = (
     "gpu_device-gpu_edge",
 )  # fmt: skip
 RECORDED_RESNET = ("gpu_device", "gpu_device-cpu_edge", "gpu_device-gpu_edge")
+RECORDED_TRITON = ("cpu_device-gpu_edge", "gpu_device-gpu_edge")
 #: Cuts of ResNet101 at which both are measured: the first, from 5 on, early, middle and late ones.
 RESNET_CUTS = "[1,5,17,49,79,141,251,333]"
 #: By folder, which is the experiment's name in `claims.yaml`: what is given to run.py beside `experiment=table1`.
 SWEEPS: dict[str, tuple[str, ...]] = {
     "table1": (),
     "table1-triton": (
-        "hardware=cpu_device-gpu_edge,gpu_device-gpu_edge",
+        f"hardware={','.join(RECORDED_TRITON)}",
         "hardware.edge.runtime=triton",
         "report.figures=null",
     ),
@@ -131,9 +132,9 @@ def main(arguments: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table1.md").write_text(text, encoding="utf-8")
     print(text)
-    wanted = [("table1", name) for name in CONFIGURATIONS] + [("table1-resnet101", name) for name in RECORDED_RESNET]
-    return 0 if all(finished(folder / sweep / name) for sweep, name in wanted) else 1
+    wanted = {"table1": CONFIGURATIONS, "table1-triton": RECORDED_TRITON, "table1-resnet101": RECORDED_RESNET}
+    return 0 if all(finished(folder / sweep / name) for sweep, names in wanted.items() for name in names) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]))

@@ -37,7 +37,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.cells import markdown, summary
+from experiments.cells import guarded, markdown, summary
 from experiments.ledger import Ledger
 from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.results.cells import find_cells
@@ -209,4 +209,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,6 +23,7 @@ from statistics import median
 
 from hydra import compose, initialize_config_dir
 
+from experiments.cells import guarded
 from harness.errors import HarnessError
 from harness.offloader.runner import Request, Runner, echo, measure
 from harness.results.schema import DEVICE_TERMS, Key, Sample
@@ -178,4 +178,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guarded(main)

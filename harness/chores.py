@@ -66,7 +66,10 @@ def _plan(specs: Sequence[Spec], numbers: Sequence[int] | None) -> int:
 
 def _doctor() -> int:
     from harness.testbed.doctor import examine
+    from harness.testbed.translation import translated
+    from netem.rootless import become_root_inside
 
+    translated(become_root_inside)  # as a cell does: what an ordinary user's own namespaces can do counts
     found = examine()
     for each in found:
         print(f"{_MARKS[each.state]:<8} {each.name:<22} {each.detail}")

@@ -4,32 +4,20 @@ A delay by ``sch_netem`` ends with a timer and the waking of whoever waits for t
 of the relay: 0.1 to 0.4 ms each way on virtual machines, half of it for a core that had gone to sleep meanwhile.
 """
 
-import socket
-import statistics
-import struct
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from netem.errors import ShapingError
+from netem import echo
 from netem.impairments import UNIMPAIRED
 from netem.link import LinkSpec
 from netem.namespaces import Sandbox
 from netem.units import microseconds
 
-_PINGS = 11
 _DELAYS_MS = (4.0, 20.0)
 """Known delay while calibrating: the spec's own within these bounds. A core that has slept longer wakes later
 (0.1 ms more after 14 ms than after 4 ms on a virtual machine); past 20 ms it would only take time."""
 
 _FAST_MBPS = 1000.0
-
-_ICMP_ECHO_REQUEST = 8
-_ICMP_ECHO_REPLY = 0
-_ICMP_IDENTIFIER = 0
-"""Of these echoes: whoever else pings the same host meanwhile takes another one."""
-
-_PING_TIMEOUT_S = 2.0
 
 
 def latency_us(sandbox: Sandbox, spec: LinkSpec, change: Callable[[LinkSpec], object]) -> int:
@@ -57,45 +45,14 @@ def latency_us(sandbox: Sandbox, spec: LinkSpec, change: Callable[[LinkSpec], ob
         impairments_down=UNIMPAIRED,
     )
     change(known)
-    return max(0, microseconds(ping_median_ms(sandbox, _PINGS) - 2 * known_ms) // 2)
+    return max(0, microseconds(ping_median_ms(sandbox) - 2 * known_ms) // 2)
 
 
-def ping_median_ms(sandbox: Sandbox, count: int) -> float:
+def ping_median_ms(sandbox: Sandbox) -> float:
     """Median RTT of small ICMP echoes from the device to the edge, in milliseconds.
 
     Raises:
         ShapingError: an echo did not come back within two seconds.
     """
-
-    def icmp_socket() -> socket.socket:
-        return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-
-    with sandbox.call("device", icmp_socket) as sock:
-        sock.settimeout(_PING_TIMEOUT_S)
-        sock.connect((sandbox.address("edge"), 0))
-        # The first echo pays for code that has not run yet.
-        return statistics.median([ping_ms(sock, sequence) for sequence in range(count + 1)][1:])
-
-
-def ping_ms(sock: socket.socket, sequence: int) -> float:
-    """RTT of one small ICMP echo over a connected raw socket, in milliseconds.
-
-    Raises:
-        ShapingError: it did not come back before the socket's time-out.
-    """
-    header = struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, 0, _ICMP_IDENTIFIER, sequence)
-    total = sum(struct.unpack("!4H", header))
-    checksum = ~(total + (total >> 16)) & 0xFFFF
-    start = time.perf_counter()
-    sock.send(struct.pack("!BBHHH", _ICMP_ECHO_REQUEST, 0, checksum, _ICMP_IDENTIFIER, sequence))
-    try:
-        while True:
-            packet = sock.recv(2048)
-            elapsed_ms = (time.perf_counter() - start) * 1e3
-            icmp = packet[4 * (packet[0] & 0x0F) :]
-            if icmp[0] == _ICMP_ECHO_REPLY and struct.unpack_from("!HH", icmp, 4) == (_ICMP_IDENTIFIER, sequence):
-                return elapsed_ms
-    except TimeoutError as error:
-        raise ShapingError(
-            f"no echo over the new link within {_PING_TIMEOUT_S:g} s: packets are lost; is a firewall in force?"
-        ) from error
+    with sandbox.call("device", echo.icmp_socket) as sock:
+        return echo.median_ms(sock, sandbox.address("edge"))

@@ -126,15 +126,22 @@ class Channel:
     def wake_ns(self, batch_ns: float) -> float:
         """When the last of the frames is due that come within ``batch_ns`` of the next one; inf for none.
 
-        Frames whose successor is known can wait for it: the last frame of a message is then never late.
+        Frames whose successor is known can wait for it: the last frame of a message is then never late. Where frames
+        may overtake, one that is still in the queue can be due before all on the line.
         """
-        if self.line:
-            first_ns = last_ns = self.line[0][0]
-            for due_ns, _ in islice(self.line, 1, 64):
-                if due_ns > first_ns + batch_ns:
-                    break
-                last_ns = due_ns
+        if not self.line:
+            return self._queue_wake_ns(batch_ns)
+        first_ns = last_ns = self.line[0][0]
+        for due_ns, _ in islice(self.line, 1, 64):
+            if due_ns > first_ns + batch_ns:
+                break
+            last_ns = due_ns
+        if self.ordered or not self.queue:
             return last_ns
+        return min(last_ns, self._queue_wake_ns(batch_ns))
+
+    def _queue_wake_ns(self, batch_ns: float) -> float:
+        """The same of the frames in the queue, each due as soon as it can be."""
         first_ns = last_ns = float("inf")
         departed_ns, empty_ns = self._departed_ns, self._empty_ns
         for arrival_ns, frame in islice(self.queue, 64):

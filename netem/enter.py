@@ -28,7 +28,11 @@ def main(argv: list[str]) -> int:
     """
     options: dict[str, Any] = json.loads(argv[0])
     if options["cpu"] is not None:
-        os.sched_setaffinity(0, {options["cpu"]})
+        try:
+            os.sched_setaffinity(0, {options["cpu"]})
+        except OSError as error:
+            print(f"cannot run on core {options['cpu']}: {error.strerror}", file=sys.stderr)
+            return 126
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         _join(options["holder"], options["netns"])

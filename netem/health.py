@@ -1,11 +1,10 @@
 """Whether a link still carries. Asked when something that crosses it did not come back, never while it is timed."""
 
 import math
-import socket
 from typing import TYPE_CHECKING, Any
 
 from netem import interfaces, linux
-from netem.calibration import ping_ms
+from netem.echo import echo_ms, icmp_socket
 from netem.errors import ShapingError
 from netem.link import LinkSpec
 from netem.namespaces import Sandbox, Where
@@ -69,12 +68,11 @@ def _require_echo(sandbox: Sandbox, applied: "AppliedLink") -> None:
     drain_s = 0.0 if spec is None else min(_LONGEST_DRAIN_S, spec.queue_limit_bytes * 8 / (spec.rate_up_mbps * 1e6))
     patience_s, reason = rtt_ms / 1e3 + _PATIENCE_S, ""
     echoes = _ECHOES if spec is None else _echoes(spec)
-    with sandbox.call("device", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)) as sock:
+    with sandbox.call("device", icmp_socket) as sock:
         for sequence in range(echoes):
-            sock.settimeout(patience_s + (0.0 if sequence else drain_s))
             try:
                 sock.connect((sandbox.address("edge"), 0))
-                ping_ms(sock, sequence)
+                echo_ms(sock, sequence, patience_s + (0.0 if sequence else drain_s))
                 return
             except ShapingError:  # it did not come back in time
                 continue

@@ -28,6 +28,10 @@ link; one frame costs 5 to 8 % of the rate; about 16 kB is right at 30 to 60 Mbi
 LARGEST_SEND_BUFFER_BYTES = 4_194_304
 """Linux' default for the third value of tcp_wmem: one connection never has more in flight."""
 
+LARGEST_BUFFER_BYTES = 2**30 - 1
+"""The kernel's socket buffers (tcp_rmem) and queues (bfifo's limit) are signed 32-bit numbers, and a queue takes twice
+a buffer. No payload is that large."""
+
 BANDWIDTH_DELAY_PRODUCTS = 4
 """Send buffers hold payload and its bookkeeping; with four times the bandwidth-delay product the window,
 not the buffer, is what limits a connection."""
@@ -141,9 +145,10 @@ class LinkSpec:
 
     @property
     def send_buffer_bytes(self) -> int:
-        """Largest TCP send and receive buffer on this link: Linux' own, or four bandwidth-delay products."""
+        """Largest TCP send and receive buffer on this link: Linux' own, or four bandwidth-delay products, if it can."""
         fastest_bytes_per_ms = max(self.rate_up_mbps, self.rate_down_mbps) * 1e6 / 8 / 1e3
-        return max(LARGEST_SEND_BUFFER_BYTES, round(BANDWIDTH_DELAY_PRODUCTS * fastest_bytes_per_ms * self.rtt_ms))
+        wanted = max(LARGEST_SEND_BUFFER_BYTES, round(BANDWIDTH_DELAY_PRODUCTS * fastest_bytes_per_ms * self.rtt_ms))
+        return min(LARGEST_BUFFER_BYTES, wanted)
 
     @property
     def default_queue_bytes(self) -> int:

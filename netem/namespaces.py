@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, TypeVar
@@ -106,9 +107,10 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             holder.kill()
             holder.wait()
-        for child in self._children:
-            child.wait(_END_TIMEOUT_S)
-        self._children.clear()
+        children, self._children = self._children, []
+        for child in children:  # killed with their namespace; one may take its time, in a driver's teardown
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_END_TIMEOUT_S)
 
     @property
     def pid(self) -> int:

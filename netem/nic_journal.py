@@ -82,13 +82,19 @@ class Journal:
         return record
 
     def write(self, record: dict[str, Any]) -> None:
-        """Put the record on disk, whole or not at all."""
+        """Put the record on disk, whole or not at all. Raises ShapingError where the disk does not take it."""
         beside = self.path.with_suffix(".new")
-        with beside.open("w") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
+        try:
+            with beside.open("w") as file:
+                json.dump(record, file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+        except OSError as error:
+            raise ShapingError(
+                f"the journal {self.path} cannot be written ({error.strerror}), and without it nothing is changed: "
+                "make room there"
+            ) from error
 
     def remove(self) -> None:
         """Everything is as before."""

@@ -4,22 +4,17 @@ Every function works in the calling thread's network namespace.
 """
 
 import socket
-import statistics
 
 from pyroute2 import IPRoute
 
-from netem import nic_foreign, nic_tcp
+from netem import echo, nic_foreign, nic_tcp
 from netem.backends import beyond_the_rate
-from netem.calibration import ping_ms
 from netem.errors import CapabilityError, LinkSpecError, ShapingError
 from netem.interfaces import Backend
 from netem.link import LinkSpec
 from netem.nic_foreign import Piece
 from netem.nic_link import NicLink
 from netem.nic_tree import OWN_ROOT, Ingress
-
-_PINGS = 11
-_PING_TIMEOUT_S = 2.0
 
 
 def index_of(interface: str) -> int:
@@ -91,10 +86,8 @@ def require_impairments(link: LinkSpec, backend: Backend, ingress: Ingress) -> N
 def path_rtt_ms(peer: str) -> float | None:
     """Median RTT of small echoes over the path as it is, in ms; None where none comes back."""
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-            sock.settimeout(_PING_TIMEOUT_S)
-            sock.connect((peer, 0))
-            return statistics.median([ping_ms(sock, sequence) for sequence in range(_PINGS + 1)][1:])
+        with echo.icmp_socket() as sock:
+            return echo.median_ms(sock, peer, losing=True)
     except (OSError, ShapingError):
         return None
 

@@ -85,11 +85,16 @@ def planned(ip: IPRoute, peer: str, policy: TcpPolicy) -> Planned:
 
 def put_back(ip: IPRoute, before: dict[str, Any]) -> None:
     """Undo ``Planned.put``."""
-    if _read(_AFTER_IDLE) != before["slow_start_after_idle"]:
-        _write(_AFTER_IDLE, before["slow_start_after_idle"])
+    put_back_sysctl(before)
     for route in ip.get_routes(family=2, oif=before["index"]):
         if route["proto"] == _OWN_PROTOCOL and route.get_attr("RTA_DST") == before["peer"]:
             ip.route("del", dst=f"{before['peer']}/32", oif=before["index"], proto=_OWN_PROTOCOL, scope=route["scope"])
+
+
+def put_back_sysctl(before: dict[str, Any]) -> None:
+    """The part of ``put_back`` that holds for the whole host."""
+    if _read(_AFTER_IDLE) != before["slow_start_after_idle"]:
+        _write(_AFTER_IDLE, before["slow_start_after_idle"])
 
 
 def route_to(ip: IPRoute, peer: str) -> Route:

@@ -111,6 +111,11 @@ def take_off(ip: IPRoute, index: int, *, root: bool, ingress: bool) -> None:
         _unless_gone(lambda: ip.tc("del", index=index, handle=OWN_ROOT, parent=0xFFFFFFFF))
     if ingress:
         _unless_gone(lambda: ip.tc("del", "ingress", index))
+    remove_ifb(ip, index)
+
+
+def remove_ifb(ip: IPRoute, index: int) -> None:
+    """Remove the interface that stood in for what came in by the one of that number; none is fine."""
     if interfaces.exists(ifb_name(index)):
         ip.link("del", index=interfaces.index_of(ifb_name(index)))
 

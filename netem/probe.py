@@ -24,7 +24,8 @@ _TRANSFERS = 3
 _STEP_TIMEOUT_S = 10.0
 _PROBE_TIMEOUT_S = 60.0
 _SLOWEST_BYTES_PER_S = 125_000
-"""Time-outs grow by what a transfer takes at 1 Mbit/s: 13 MB at 10 Mbit/s are no hang."""
+"""Time-outs grow by what a transfer takes at 1 Mbit/s, or half the link's own rate where that is less: 13 MB at 10
+Mbit/s are no hang."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,16 @@ def plan_of(spec: LinkSpec) -> dict[str, Any]:
         "up": _transfers(spec.rate_up_mbps, spec.burst_bytes),
         "down": [] if fast else _transfers(spec.rate_down_mbps, spec.burst_bytes),
         "idle_s": 0,
+        "slowest_bytes_per_s": min(_SLOWEST_BYTES_PER_S, 1e6 / 8 / 2 * min(spec.rate_up_mbps, spec.rate_down_mbps)),
     }
 
 
 def timeouts_s(plan: dict[str, Any]) -> tuple[float, float]:
     """The longest step of a plan, and all of it, at the slowest rate that is no hang."""
     sizes = [*plan["up"], *plan["down"]]
-    longest = plan["idle_s"] + max(sizes, default=0) / _SLOWEST_BYTES_PER_S
-    return _STEP_TIMEOUT_S + longest, _PROBE_TIMEOUT_S + plan["idle_s"] * len(sizes) + sum(sizes) / _SLOWEST_BYTES_PER_S
+    slowest = plan.get("slowest_bytes_per_s", _SLOWEST_BYTES_PER_S)
+    longest = plan["idle_s"] + max(sizes, default=0) / slowest
+    return _STEP_TIMEOUT_S + longest, _PROBE_TIMEOUT_S + plan["idle_s"] * len(sizes) + sum(sizes) / slowest
 
 
 def report_of(

@@ -37,6 +37,7 @@ class RelayClient:
             **channel_parameters(spec),
         }
         self._asking = threading.Lock()  # a trace is replayed by a thread of its own
+        self._silent = False
         self._process = sandbox.popen(
             "middle",
             module_argv("netem.relay", json.dumps(options)),
@@ -95,7 +96,9 @@ class RelayClient:
 
     def _answer(self) -> dict[str, Any]:
         stdout = self._process.stdout
-        if stdout is None or not select.select([stdout], [], [], _ANSWER_TIMEOUT_S)[0]:
+        # An answer that comes too late would be taken for that to the next question.
+        self._silent = self._silent or stdout is None or not select.select([stdout], [], [], _ANSWER_TIMEOUT_S)[0]
+        if stdout is None or self._silent:
             raise ShapingError(f"the relay is silent for {_ANSWER_TIMEOUT_S:g} s: apply the link again")
         line = stdout.readline()
         if not line:

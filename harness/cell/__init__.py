@@ -19,7 +19,7 @@ from harness.spec import Spec
 
 __all__ = ["check", "run"]
 
-#: The `ip` and `tc` lines that would make the link of the cell.
+#: The lines for a shell that would make the link of the cell.
 _LINK = "link.txt"
 
 if TYPE_CHECKING:
@@ -219,13 +219,11 @@ def _probe(bed: LocalTestbed, steps: Steps, writer: CellWriter) -> tuple[LinkRep
     Raises:
         LinkError: the link is not the one asked for.
     """
-    from netem.plan import planned_commands
-
     steps("probing the link", 0.0)
     probed = bed.probe()
     environment = _environment(bed) | {"link": probed.as_dict()}
     writer.environment(environment)
-    write_atomic(writer.folder / _LINK, "\n".join(planned_commands(bed.link, bed.applied.backend)) + "\n")
+    write_atomic(writer.folder / _LINK, "\n".join(bed.link_commands()) + "\n")
     bed.require(probed)
     steps("probing the link", 1.0)
     return probed, environment

@@ -19,6 +19,7 @@ from harness.results.records import SUMMARY, read_json, write_json
 from harness.results.schema import Key
 from harness.spec import PROJECT, Spec
 from harness.testbed.link import link_spec
+from harness.transfer import wire
 from harness.validation.statistics import candidate_name
 
 
@@ -26,11 +27,13 @@ def check(spec: Spec) -> None:
     """Find what is wrong before anything is started.
 
     Raises:
-        SpecError: no cut is given and no profile predicts the best one; no such weights file or trained TLModel.
+        SpecError: no cut is given and no profile predicts the best one; no such weights file or trained TLModel; it was
+            trained for another candidate or another size of pictures.
     """
     zoo.content_key(model_spec(spec))
-    candidate(spec)
-    trained(spec)
+    key, path = candidate(spec), trained(spec)
+    if path is not None:
+        _require_as_trained(spec, key, path)
 
 
 def run(spec: Spec, folder: Path) -> None:
@@ -87,6 +90,32 @@ def trained(spec: Spec) -> Path | None:
             "give the folder of a mode=train run or a TLModel (.keras), or null"
         )
     return file
+
+
+def _require_as_trained(spec: Spec, key: Key, path: Path) -> None:
+    """Raise SpecError where the record beside a TLModel says that it was trained as something else.
+
+    An entropy stage may differ: it loses nothing, and where it does (jpeg) it cannot be trained for.
+    """
+    record = _accuracy(path) or {}
+    for name, option, wanted in (
+        ("split", "split", key.split),
+        ("transfer_layer", "transfer_layer", key.transfer_layer),
+        ("wire_format", "wire_format", numeric_stage(key.wire_format)),
+        ("input_shape", "model.input_shape", list(spec.model.input_shape)),
+    ):
+        found = record.get(name)
+        found = numeric_stage(found) if name == "wire_format" and isinstance(found, str) else found
+        if found is not None and found != wanted:
+            raise SpecError(
+                f"deploy.trained={spec.deploy.trained}: it was trained with {option}={found}, given is "
+                f"{option}={wanted}; give what it was trained with, or train it anew"
+            )
+
+
+def numeric_stage(wire_format: str) -> str:
+    """Of a wire format's label, what the model was trained through: its first stage."""
+    return wire_format.removesuffix(wire.FORCED).partition("+")[0]
 
 
 def _accuracy(path: Path | None) -> dict[str, Any] | None:

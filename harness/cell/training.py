@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from harness.preprocessor.orders import Order, request_from
 from harness.preprocessor.recipe import Recipe
 from harness.report.progress import Steps
 from harness.results.accuracy import Row, find
+from harness.results.labels import parse_label
 from harness.results.records import ENVIRONMENT, SUMMARY, write_json
 from harness.results.schema import Key
 from harness.spec import PROJECT, Spec
@@ -53,7 +56,7 @@ def run(spec: Spec, folder: Path) -> None:
     with Steps() as steps:
         made = workers.run("harness.preprocessor.trainer", request, log=folder / "logs" / "trainer.log", advance=steps)
     write_json(folder / SUMMARY, {"verdict": None, "accuracy": made})
-    print("\n".join(lines(made, folder)), flush=True)
+    print("\n".join(lines(made, folder, _named(spec))), flush=True)
 
 
 def order_of(spec: Spec) -> Order:
@@ -99,8 +102,21 @@ def candidate(spec: Spec) -> Key:
     return Key("split", split, encodings.layer_of(spec).label, found.label)
 
 
-def lines(made: dict[str, Any], folder: Path) -> list[str]:
-    """The outcome for the console."""
+def _named(spec: Spec) -> list[str]:
+    """The arguments that name the cell's network."""
+    model = spec.model
+    if model.architecture is not None:
+        return [f"model={model.name}"]
+    source = f"model.file={model.file}" if model.file is not None else f"model.factory={model.factory}"
+    return ["model=own", f"model.name={model.name}", source]
+
+
+def lines(made: dict[str, Any], folder: Path, named: Sequence[str] = ()) -> list[str]:
+    """The outcome for the console.
+
+    Args:
+        named: the arguments that name the network; none: it is one of the zoo.
+    """
     rows = [Row(**row) for row in made["rows"]]
     images = made["images"]
     shown = [
@@ -113,11 +129,25 @@ def lines(made: dict[str, Any], folder: Path) -> list[str]:
             drop = f"   drop {row.drop_points:+.2f} points [{row.drop_low_points:+.2f}, {row.drop_high_points:+.2f}]"
         shown.append(f"  {TITLES[row.stage]:<34} top-1 {row.top1:7.2%}   top-5 {row.top5:7.2%}{drop}")
     if find(rows, "tl_retrained") is not None:
-        shown.append(
-            f"Deploy it: python run.py mode=deploy model={made['model']} model.input_shape={made['input_shape']} "
-            f"split={made['split']} deploy.trained={folder}".replace(", ", ",")
-        )
+        shown.append("Deploy it: " + _deploying(made, folder, named or [f"model={made['model']}"]))
     return shown
+
+
+def _deploying(made: dict[str, Any], folder: Path, named: Sequence[str]) -> str:
+    """The command that deploys what was trained: the same candidate."""
+    layer, pooled = parse_label(made["transfer_layer"])
+    stage, encoded = parse_label(deploying.numeric_stage(made["wire_format"]))
+    return shlex.join(
+        [
+            *("python", "run.py", "mode=deploy", *named),
+            f"model.input_shape={made['input_shape']}".replace(" ", ""),
+            *(f"split={made['split']}", f"transfer_layer={layer}"),
+            *(f"transfer_layer.{name}={value}" for name, value in pooled.items()),
+            f"wire_format={stage}",
+            *(f"wire_format.{name}={value}" for name, value in encoded.items()),
+            f"deploy.trained={folder}",
+        ]
+    )
 
 
 def _descent(part: Descent) -> dict[str, Any]:

@@ -98,17 +98,16 @@ def read(path: Path) -> tuple[dict[str, Arrays], dict[str, Any]] | None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a training's folder; the kernel lets go of it whatever becomes of this process.
 
-    Raises HarnessError where another process holds it.
+    Where another process holds it, `waiting` is called and this one waits: what that one makes serves both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise HarnessError(
-                f"another run is busy with the same training ({folder}); wait for it, its result will be used"
-            ) from None
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

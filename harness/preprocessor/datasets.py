@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.errors import SpecError
 from harness.preprocessor import sources
 from harness.preprocessor.images import Images, Some, first_of_each, stratified
@@ -81,6 +83,8 @@ def load(order: Order) -> DataSet:
     check(order)
     source = sources.load(order.name, _request(order))
     train, test = source.train, source.test
+    for part, pictures in (("train", train), ("test", test)):
+        _require_labels(order, part, pictures, len(source.classes))
     if test is None:
         rest, kept = stratified(train.labels, TEST_SHARE, SPLIT_SEED)
         train, test = Some(train, rest), Some(train, kept)
@@ -92,10 +96,21 @@ def load(order: Order) -> DataSet:
         train = Some(train, first_of_each(train.labels, order.max_train, SPLIT_SEED + 2))
     if order.max_test is not None:
         test = Some(test, first_of_each(test.labels, order.max_test, SPLIT_SEED + 3))
-    # Where the files lie does not matter, what is in them does.
+    # Where the files lie does not matter, what is in them does, as far as `content` tells.
     asked = {key: value for key, value in asdict(order).items() if key != "path"}
     fingerprint = {**asked, "content": source.fingerprint, "split_version": SPLIT_VERSION}
     return DataSet(order.name, train, validation, test, source.classes, fingerprint, source.licence)
+
+
+def _require_labels(order: Order, part: str, pictures: Images | None, classes: int) -> None:
+    """Raise SpecError where a picture is of none of the classes: a test part without labels has -1 everywhere."""
+    labels = pictures.labels if pictures is not None else np.zeros(0, np.int64)
+    odd = labels[(labels < 0) | (labels >= classes)]
+    if len(odd):
+        raise SpecError(
+            f"dataset={order.name}: {len(odd)} pictures of its {part} part have labels such as {odd[0]}; allowed: "
+            f"0 to {classes - 1}, as it has {classes} classes"
+        )
 
 
 def _request(order: Order) -> sources.Request:

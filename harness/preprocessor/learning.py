@@ -85,7 +85,8 @@ class LearningStep:
 def logits(model: Any) -> Any:
     """What a model's softmax is taken of: a function of (x, training) to [batch, classes], sharing its weights.
 
-    Exact where the last layer is dense; else the scores' logarithm, whose softmax is the scores again.
+    Exact where the last layer is dense; else the scores' logarithm, whose softmax is the scores again. A model that
+    ends without an activation gives logits itself.
     """
     import keras
     import tensorflow as tf
@@ -98,4 +99,16 @@ def logits(model: Any) -> Any:
             return tf.matmul(body(x, training=training), last.kernel) + (last.bias if last.use_bias else 0.0)
 
         return dense
+    if getattr(last, "activation", keras.activations.linear) is keras.activations.linear and not _normalises(last):
+        return lambda x, training: model(x, training=training)
     return lambda x, training: tf.math.log(tf.maximum(model(x, training=training), _LEAST_SCORE))
+
+
+def _normalises(layer: Any) -> bool:
+    """Whether a layer without an activation of its own gives probabilities all the same."""
+    import keras
+
+    inner = getattr(layer, "layers", None)
+    if inner:
+        return _normalises(inner[-1]) or getattr(inner[-1], "activation", None) is keras.activations.softmax
+    return isinstance(layer, keras.layers.Softmax)

@@ -52,11 +52,11 @@ def frozen(layers: list[Any]) -> Iterator[None]:
 def recalibrate(
     model: Any, after: int, spec: zoo.ModelSpec, images: Images, count: int, advance: Callable[[float], None]
 ) -> None:
-    """Set the running mean and variance behind layer `after` to those of the first `count` pictures.
+    """Set the running mean and variance behind layer `after` to those of `count` pictures, whole batches of them.
 
     One forward pass in training mode: each layer sees inputs normalised by their own batch, and its statistics are
-    averaged over the batches (Wu and Johnson, arXiv 2105.07576). No weight changes. `after` is an index in
-    `model.layers`; before it, nothing changed that would need it.
+    averaged over the batches (Wu and Johnson, arXiv 2105.07576). The pictures are drawn at random, the same each time.
+    No weight changes. `after` is an index in `model.layers`; before it, nothing changed that would need it.
     """
     tail = [layer for layer in layers_of(model) if layer in model.layers[after + 1 :]]
     if not tail:

@@ -66,5 +66,5 @@ class Plan:
     steps: int
 
 
-#: What a training reports as it goes: what is being done, and the share of it done.
+#: A record for each epoch, in order.
 History = list[dict[str, Any]]

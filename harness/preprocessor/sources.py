@@ -37,7 +37,8 @@ class Source:
     train        pictures to train on
     test         pictures kept for the final figures; None where the data set has no such part
     classes      their names, by label
-    fingerprint  of the content, as a short text
+    fingerprint  of the content, as a short text; of a folder of pictures, too many to read twice, their names, sizes
+                 and times
     licence      where it limits the use
     """
 
@@ -152,7 +153,7 @@ def _elpv(request: Request) -> Source:
         Stored(grey_resized(pictures, request.size), labels),
         None,
         ("functional", "defective"),
-        readers.digest([folder / "labels.csv"]),
+        readers.digest([folder / "labels.csv", *sorted(folder.rglob("*.png"))]),
         "CC BY-NC-SA 4.0: not for commercial use",
     )
 
@@ -187,7 +188,8 @@ def _imagefolder(request: Request) -> Source:
     for part in ("train", "val"):
         paths, labels = readers.pictures_below(folder / part, classes)
         for path in paths:
-            digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
+            found = path.stat()
+            digest.update(f"{path.relative_to(folder)} {found.st_size} {found.st_mtime_ns}\n".encode())
         parts.append(Files(tuple(paths), as_labels(labels), request.size))
     return Source(parts[0], parts[1], tuple(classes), digest.hexdigest()[:16])
 
@@ -211,7 +213,7 @@ def _tfds(request: Request) -> Source:
         builder = tfds.builder(request.builder, data_dir=place)
     names = _tfds_classes(builder, request)
     with _prepared(request):
-        pairs = [builder.as_dataset(split=name, as_supervised=True) for name in _tfds_splits(builder)]
+        pairs = [builder.as_dataset(split=name, as_supervised=True) for name in _tfds_splits(builder, request)]
     parts = [_tfds_part(part, request.size) for part in pairs]
     return Source(parts[0], parts[1] if len(parts) > 1 else None, names, f"{request.builder}-{builder.info.version}")
 
@@ -243,9 +245,10 @@ def _tfds_classes(builder: Any, request: Request) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _tfds_splits(builder: Any) -> list[str]:
-    """To train on, and where there is one, to test on."""
-    return ["train", *[name for name in ("test", "validation") if name in builder.info.splits][:1]]
+def _tfds_splits(builder: Any, request: Request) -> list[str]:
+    """To train on, and where there is one, to test on. ImageNet's `test` has no labels, its `validation` has."""
+    order = ("validation", "test") if str(request.builder).startswith("imagenet") else ("test", "validation")
+    return ["train", *[name for name in order if name in builder.info.splits][:1]]
 
 
 def _tfds_part(part: Any, size: tuple[int, int]) -> Images:

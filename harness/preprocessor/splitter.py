@@ -152,6 +152,26 @@ def _require_fitting(order: Order, halves: Halves) -> None:
             f"deploy.trained: the TLModel sends {list(found)} at cut {halves.cut.index}, transfer_layer "
             f"{order.key.transfer_layer} sends {list(expected)}; give the transfer layer that it was trained with"
         )
+    if order.trained is not None:
+        _require_format(order, halves)
+
+
+def _require_format(order: Order, halves: Halves) -> None:
+    """Raise SpecError where a trained TLModel was trained through another wire format than the spec names."""
+    from harness.transfer.twins import twin
+
+    wanted = twin(wire.get(order.key.wire_format))
+    looks = [
+        None if each is None else (type(each).__name__, getattr(each, "percentile", None))
+        for each in (wanted, halves.twin)
+    ]
+    if looks[0] != looks[1]:
+        found = "float32" if looks[1] is None else looks[1][0].removesuffix("Twin").lower()
+        raise SpecError(
+            f"deploy.trained: the TLModel was trained through {found}"
+            f"{f' (percentile {looks[1][1]:g})' if looks[1] and looks[1][1] not in (None, 100) else ''}, wire_format "
+            f"{order.key.wire_format} is another; give the wire format that it was trained with"
+        )
 
 
 # -- files ----------------------------------------------------------------------------------------------

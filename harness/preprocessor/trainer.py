@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -134,20 +136,26 @@ class _Training:
     def _judge(self, stage: str, model: Any, epochs: float = 0.0, folder: Path | None = None) -> None:
         """Ask a model about test and validation part, unless `folder` has its answers; write down all known so far."""
         told = self._told(f"testing {stage}")
-        kept = checkpoints.read(folder / ANSWERS) if folder else None
-        if kept is not None:
-            answers, validation = Answers(*kept[0]["answers"]), kept[1]["validation_top1"]
-            told(1.0)
+        if folder is None:
+            answers, validation = self._answers_of(model, told)
         else:
-            answers = self._evaluator(model)(self._data.test, told)
-            validation = self._evaluator(model)(self._data.validation).top1
-            if folder is not None:
-                arrays = [answers.predicted, answers.among_top, answers.labels]
-                checkpoints.write(folder / ANSWERS, {"answers": arrays}, {"validation_top1": validation})
+            with self._alone(folder):
+                kept = checkpoints.read(folder / ANSWERS)
+                if kept is not None:
+                    answers, validation = Answers(*kept[0]["answers"]), kept[1]["validation_top1"]
+                    told(1.0)
+                else:
+                    answers, validation = self._answers_of(model, told)
+                    arrays = [answers.predicted, answers.among_top, answers.labels]
+                    checkpoints.write(folder / ANSWERS, {"answers": arrays}, {"validation_top1": validation})
         self._answers[stage] = answers
         self._rows.append(Row(stage, answers.top1, answers.top5, len(answers.labels), validation, epochs))
         self._rows = self._with_drops()
         accuracy.write(self._folder, self._record(), self._rows, self._history)
+
+    def _answers_of(self, model: Any, told: Callable[[float], None]) -> tuple[Answers, float]:
+        """What a model answers to the test part, and its top-1 on the validation part."""
+        return self._evaluator(model)(self._data.test, told), self._evaluator(model)(self._data.validation).top1
 
     def _evaluator(self, model: Any) -> Evaluator:
         """One a model: to compile a large one anew takes longer than to ask it."""
@@ -180,7 +188,7 @@ class _Training:
         what = {"original": "training the original", "control": "training the control"}.get(kind, "retraining")
         folder = self._order.cache / self._content(kind, of, recipe)
         told = self._told(what)
-        with checkpoints.alone(folder):
+        with self._alone(folder):
             found = checkpoints.read(folder / FINISHED)
             if found is None:
                 fit = Fit(
@@ -205,14 +213,22 @@ class _Training:
 
     def _content(self, kind: str, of: Mapping[str, Any], recipe: Recipe) -> str:
         """The name of a training's folder: equal names mean equal outcomes."""
+        order = self._order
         whole = {**of, "recipe": asdict(recipe), "data": self._data.fingerprint, "version": TRAINING_VERSION}
+        whole |= {"preprocessing": order.model.preprocessing, "deterministic": order.deterministic}
+        whole |= {package: version(package) for package in ("tensorflow", "keras")}
         return f"{kind}-{checkpoints.key(whole)}"
+
+    def _alone(self, folder: Path) -> AbstractContextManager[None]:
+        """A training's folder, for this process alone; cells of one sweep share trainings, and may run together."""
+        return checkpoints.alone(folder, lambda: self._advance("waiting for another run of the same training", 0.0))
 
     def _weights_file(self, folder: Path, model: Any) -> str:
         """The original's weights as `model.weights` takes them; written once."""
         path = folder / WEIGHTS
-        if not path.exists():
-            checkpoints.write_saved(path, model.save_weights)
+        with self._alone(folder):
+            if not path.exists():
+                checkpoints.write_saved(path, model.save_weights)
         return str(path)
 
     # -- records ----------------------------------------------------------------------------------------

@@ -147,8 +147,10 @@ def new_table(title: str) -> Table:
     """An empty table with a title, in the one look that all tables have."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # a Text: brackets in a user's names are no markup
+    return Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
 def new_console(file: TextIO | None) -> Console:

@@ -39,7 +39,7 @@ def errors_figure(
         _scatter(left, known)
         _waterfall(middle, known)
         _distribution(right, known)
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
         return sheets.save(figure, "errors", Path(folder), formats, dpi)
 
 

@@ -230,7 +230,7 @@ def _heading(figure: Figure, axes: Axes, title: str, summary: Mapping[str, Any])
 
     accuracy = summary.get("mape")
     told = f"\nmean |error| of the prediction {style.percent(accuracy)}" if accuracy is not None else ""
-    axes.set_title(title + told, loc="left", fontweight="bold", fontsize=10)
+    axes.set_title(title + told, loc="left", fontweight="bold", fontsize=10, parse_math=False)
     handles, labels = axes.get_legend_handles_labels()
     if any(patch.get_hatch() for patch in axes.patches):
         handles.append(Patch(facecolor="white", edgecolor="#444444", hatch=style.ESTIMATED_HATCH))

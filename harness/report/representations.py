@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.errors import HarnessError
 from harness.prediction.leakage import LeakageRecord
 from harness.report import sheets
 from harness.results.leakage import CutLeakage
@@ -38,8 +40,13 @@ def figure(tiles: Path, cuts: Sequence[CutLeakage], title: str) -> tuple[Figure,
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with np.load(tiles) as file:
-        rows = {int(name): file[name] for name in sorted(file.files, key=int)}
+    try:
+        with np.load(tiles) as file:
+            rows = {int(name): file[name] for name in sorted(file.files, key=int)}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise HarnessError(
+            f"{tiles} is damaged ({error}); make it anew: python run.py mode=profile leakage.enabled=true"
+        ) from error
     columns = max((len(images) for images in rows.values()), default=1)
     drawn = Figure(figsize=(_WIDTH_INCHES, 0.6 + _ROW_INCHES * len(rows)))
     FigureCanvasAgg(drawn)

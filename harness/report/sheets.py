@@ -43,8 +43,9 @@ def save(figure: Figure, name: str, folder: Path, formats: Sequence[str], dpi: i
         engine.execute(figure)
         figure.set_layout_engine("none")
     paths = [folder / f"{name}.{kind}" for kind in formats]
+    undated: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     for path in paths:
-        figure.savefig(path, dpi=dpi, metadata={"Date": None} if path.suffix == ".svg" else {})
+        figure.savefig(path, dpi=dpi, metadata=undated.get(path.suffix, {}))
     return paths
 
 

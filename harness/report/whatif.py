@@ -75,11 +75,13 @@ def read_csv(path: Path) -> Winners:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
         return _grid(lines)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise HarnessError(f"{path}: not a grid of mode=predict ({type(error).__name__}: {error})") from error
 
 
 def _grid(lines: Sequence[dict[str, str]]) -> Winners:
+    if not lines:
+        raise ValueError("it is empty")
     names = ("bandwidth_mbps", "rtt_ms", "slowdown")
     points = [tuple(float(line[name]) for name in names) for line in lines]
     values = [tuple(dict.fromkeys(point[at] for point in points)) for at in range(3)]
@@ -130,7 +132,7 @@ def figure(found: Winners, title: str) -> Figure:
         if len(panels) > 1:
             plot.set_title(f"device {found.axes.slowdown[panel]:g} x slower")
     _legend(drawn, found, colours)
-    drawn.suptitle(f"Which candidate wins where: {title}", x=0.01, ha="left", fontsize=10)
+    drawn.suptitle(f"Which candidate wins where: {title}", x=0.01, ha="left", fontsize=10, parse_math=False)
     return drawn
 
 

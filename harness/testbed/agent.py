@@ -31,6 +31,7 @@ import base64
 import json
 import os
 import platform
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -126,8 +127,8 @@ class Agent:
         return server, loaded
 
     def _send(self, config: dict[str, Any], files: dict[str, bytes]) -> None:
+        self._sent = True  # the server may go on loading where this call ends by its time-out
         self._communicator.load_model(config, files)
-        self._sent = True
 
     def unload(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         if self._sent:
@@ -277,4 +278,5 @@ def serve(socket_path: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m harness.testbed.agent", description=__doc__.splitlines()[0])
     parser.add_argument("--socket", required=True, help="path of the Unix socket to serve on")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the owner ends this process
     serve(parser.parse_args().socket)

@@ -55,7 +55,7 @@ class Conditions:
             NetemError: the kernel or the relay did not take a step.
         """
         start = self._base if self._trace is None else self._trace.steps[0].of(self._base)
-        if start == self.plain:
+        if self._trace is None and start == self.plain:
             yield
             return
         changed = change(sandbox, applied, start)

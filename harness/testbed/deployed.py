@@ -37,6 +37,7 @@ class DeployedTestbed(LocalTestbed):
         if sent:
             shutil.copytree(self._deployment.repository, target / _REPOSITORY)
         spec = self.spec
+        self._unload_at_the_end()
         with self._log_told():
             loaded: dict[str, Any] = self.agent.call(
                 "deploy",
@@ -49,7 +50,6 @@ class DeployedTestbed(LocalTestbed):
                 ready_timeout_s=START_TIMEOUT_S,
             )
         self.server = loaded["server"]
-        self._unload_at_the_end()
         return loaded
 
     def _lay_out_edge(self) -> tuple[list[str], dict[str, str]]:

@@ -46,11 +46,11 @@ def connection(spec: Spec) -> Connection:
     return Connection(name, protocol, name, _tls(spec), version, external=True)
 
 
-def require_reachable(to: Connection, timeout_s: float = _TIMEOUT_S) -> None:
+def require_reachable(to: Connection) -> None:
     """Connect once, with TLS where it is asked for. Raises EdgeError, one line, saying what is in the way."""
     where = f"the edge at {to.shown} (hardware.edge.url)"
     try:
-        with socket.create_connection(split_address(to.address), timeout=timeout_s) as plain:
+        with socket.create_connection(split_address(to.address), timeout=_TIMEOUT_S) as plain:
             if to.tls is None:
                 return
             _handshake(plain, to, to.tls)
@@ -66,10 +66,11 @@ def require_reachable(to: Connection, timeout_s: float = _TIMEOUT_S) -> None:
             "client's certificate (hardware.edge.tls.certificate, hardware.edge.tls.key)?"
         ) from error
     except TimeoutError as error:
-        raise EdgeError(f"{where} does not answer within {timeout_s:g} s: wrong address, or a firewall") from error
+        raise EdgeError(f"{where} does not answer within {_TIMEOUT_S:g} s: wrong address, or a firewall") from error
     except ConnectionResetError as error:
         raise EdgeError(f"{where} closes the connection: does it speak TLS there?") from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
+        error = error if isinstance(error, OSError) else OSError(None, "no such host name")
         raise EdgeError(f"{where} cannot be reached: {error.strerror or error}; is Triton running there?") from error
 
 
@@ -110,11 +111,12 @@ def _pem(name: str, given: str | None) -> str | None:
         return None
     path = PROJECT / Path(given).expanduser()
     try:
-        return path.read_text(encoding="ascii")
+        text = path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
         raise SpecError(f"hardware.edge.tls.{name}={given}: {error.strerror}; give a PEM file") from error
-    except ValueError as error:
-        raise SpecError(f"hardware.edge.tls.{name}={given} is no PEM file") from error
+    if "-----BEGIN" not in text:  # no authority at all would mean: all that this host trusts
+        raise SpecError(f"hardware.edge.tls.{name}={given}: nothing in it begins with -----BEGIN; give a PEM file")
+    return text
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from harness.testbed.surroundings import environment, last_line, pinned, require
 from harness.testbed.translation import netem_translated, translated
 from netem.health import require_carrying
 from netem.namespaces import Sandbox
+from netem.plan import planned_commands
 from netem.probe import LinkReport, check, probe
 from netem.rootless import become_root_inside
 from netem.shaper import AppliedLink, apply
@@ -81,15 +82,15 @@ class LocalTestbed:
     def __enter__(self) -> LocalTestbed:
         try:
             self._start()
-        except BaseException:
-            self._stack.close()
+        except BaseException as error:
+            self._stack.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        self._stack.__exit__(kind, error, trace)  # what restores then knows that something has failed already
 
     def _start(self) -> None:
         hardware = self.spec.hardware
@@ -129,6 +130,7 @@ class LocalTestbed:
             **spec.model.located,
             "seed": spec.seed,
         }
+        self._unload_at_the_end()  # before anything is sent: a load that fails half-way leaves nothing either
         with self._log_told():
             loaded: dict[str, Any] = self.agent.call(
                 "load",
@@ -150,7 +152,6 @@ class LocalTestbed:
             )
         self.server = loaded["server"]
         self.placements = {"device": loaded.get("placement", {}), "edge": loaded.get("edge", {})}
-        self._unload_at_the_end()
         return loaded
 
     @contextmanager
@@ -172,6 +173,10 @@ class LocalTestbed:
     def _as_seen_by_the_device(self, model: dict[str, Any]) -> dict[str, Any]:
         """The model as the device is to load it."""
         return model
+
+    def link_commands(self) -> list[str]:
+        """The `ip` and `tc` lines that would make the link by hand."""
+        return planned_commands(self.link, self.applied.backend)
 
     def probe(self) -> LinkReport:
         """Measure the link. Raises LinkError where it cannot be, naming who has ended where that is why."""

@@ -89,6 +89,10 @@ class RemoteTestbed(LocalTestbed):
         for _, tenant in self._tenants:
             tenant.check_alive()
 
+    def link_commands(self) -> list[str]:
+        """The line that shapes the board's interface by hand, on the board."""
+        return [self._nic.command]
+
     def probe(self) -> LinkReport:
         """Measure the link from the board, by the clock of one end at a time: there are no one-way delays."""
         plan = plan_of(self.plain)

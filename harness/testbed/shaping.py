@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ class Nic:
     Attributes:
         tenant: the process here that holds it; its lease is somebody's to renew.
         shaped: what is in force.
+        command: what would put it in force by hand, on the board.
 
     Raises:
         LinkError: qdiscs of somebody else, the wrong interface, or a link that the kernel did not take.
@@ -87,7 +89,11 @@ class Nic:
     def __init__(self, spec: Spec, link: LinkSpec, shell: Shell, host: Host, code: str, log: Path) -> None:
         self._where = f"{spec.hardware.device.interface} of {shell.host}"
         self._sudo = spec.hardware.device.sudo
-        words = [host.executable, "-I", "-S", "-c", _RUN, code, "nic", "hold", *_arguments(spec, link, host)]
+        asked = _arguments(spec, link, host)
+        self.command = shlex.join(
+            ["python", "-m", "netem", "nic", "apply", *(word for word in asked if not word.startswith("--lease="))]
+        )
+        words = [host.executable, "-I", "-S", "-c", _RUN, code, "nic", "hold", *asked]
         self.tenant = Tenant(shell.argv([*(["sudo", "-n"] if self._sudo else []), *words]), log, self._failure)
         try:
             self.shaped = self._shaped(self.tenant.answer(_START_TIMEOUT_S))
@@ -148,7 +154,7 @@ def _arguments(spec: Spec, link: LinkSpec, host: Host) -> list[str]:
         "delay-down": f"{link.delay_down_ms:.6f}ms",
         "mtu": link.mtu,
         "burst": link.burst_bytes,
-        "queue": link.queue_limit_bytes,
+        "queue": link.queue_bytes,
         "seed": link.seed,
         "congestion-control": link.tcp.congestion_control or "host",
         "backend": None if asked == "auto" else asked,

@@ -119,6 +119,8 @@ def _say(record: dict) -> None:  # type: ignore[type-arg]
 
 
 def _end(_number: int, _frame: object) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # they come together, and one is enough
+        signal.signal(number, signal.SIG_IGN)
     raise _Ended
 
 

@@ -22,9 +22,9 @@ from harness import outside
 from harness.errors import SpecError
 from harness.results.labels import parse_label
 from harness.transfer import learned, pooling  # noqa: F401  (registers them, in the order of the table above)
-from harness.transfer.layer import REGISTRY, NoTransferLayer, Shape, TransferLayer
+from harness.transfer.layer import REGISTRY, Shape, TransferLayer
 
-__all__ = ["NoTransferLayer", "Shape", "TransferLayer", "get", "names", "use"]
+__all__ = ["Shape", "TransferLayer", "get", "names", "use"]
 
 #: Sources of layers from outside of this tree, for the processes that this one starts.
 VARIABLE = "HARNESS_TRANSFER_LAYERS"

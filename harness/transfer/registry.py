@@ -20,6 +20,7 @@ class Registry(Generic[Thing]):
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
+        self._place = f"conf/{kind.partition('.')[0]}"
         self._classes: dict[str, type[Thing]] = {}
 
     def register(self, name: str, cls: type[Thing]) -> None:
@@ -45,12 +46,12 @@ class Registry(Generic[Thing]):
                 allowed = ", ".join(own for own in known if own != "seed") or "none"
                 raise SpecError(
                     f"{self._kind} {name}: no parameter {given!r}; allowed: {allowed}{_nearest(given, known)}; "
-                    f"see conf/{self._kind}"
+                    f"see {self._place}"
                 )
         try:
             return cls(**parameters)
         except TypeError as error:
-            raise SpecError(f"{self._kind} {name}: {error}; see conf/{self._kind}/{name}.yaml") from error
+            raise SpecError(f"{self._kind} {name}: {error}; see {self._place}") from error
 
 
 def _nearest(given: str, allowed: Any) -> str:

@@ -1,14 +1,11 @@
 """Two namespaces of a sandbox with a plain veth between them: what a named interface is to the tests."""
 
 import os
-import socket
-import statistics
 import subprocess
 from collections.abc import Callable
 from typing import TypeVar
 
-from netem import Sandbox
-from netem.calibration import ping_ms
+from netem import Sandbox, echo
 
 T = TypeVar("T")
 
@@ -46,10 +43,8 @@ def echo_ms(sandbox: Sandbox) -> float:
     """Median round trip of small echoes over the interface, the first of them left out."""
 
     def pinged() -> float:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-            sock.settimeout(5)
-            sock.connect((ADDRESSES["edge"], 0))
-            return statistics.median([ping_ms(sock, sequence) for sequence in range(12)][1:])
+        with echo.icmp_socket() as sock:
+            return echo.median_ms(sock, ADDRESSES["edge"])
 
     return sandbox.call("device", pinged)
 

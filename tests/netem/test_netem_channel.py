@@ -175,3 +175,16 @@ def test_waking_when_told_misses_nothing_and_is_late_by_a_batch_at_most(count: i
         assert wake_ns - sent[0][0] <= batch_ns + 1e-3
         taken += len(sent)
     assert taken == count
+
+
+@pytest.mark.parametrize("impairments", [{"reorder": 0.25}, {"jitter_ms": 5.0, "jitter_distribution": "normal"}])
+def test_frames_that_overtake_those_on_the_line_are_not_late_either(impairments: dict[str, Any]) -> None:
+    """A frame that is still in the queue can be due before all that have left it."""
+    link, now, batch_ns, late_ns = channel(10, 14, **impairments), 0.0, 200_000.0, []
+    for frame in frames(40 * 1448):
+        link.admit(0, frame)
+    while (wake_ns := link.wake_ns(batch_ns)) < float("inf"):
+        now = max(now, wake_ns)
+        late_ns += [now - due_ns for due_ns, _ in link.due(now)]
+    assert len(late_ns) == 40
+    assert max(late_ns) <= batch_ns

@@ -112,7 +112,9 @@ def test_what_does_not_go_together_is_one_line(tmp_path: Path) -> None:
     assert "add hardware.edge.tls.enabled=true" in refused(url, f"hardware.edge.tls.ca={tmp_path}/ca.pem")
     tls = "hardware.edge.tls.enabled=true"
     assert "No such file" in refused(url, tls, f"hardware.edge.tls.ca={tmp_path}/ca.pem")
-    (tmp_path / "ca.pem").write_text("none")
+    (tmp_path / "ca.pem").write_text("")  # OpenSSL would take this for: whatever the system trusts
+    assert "nothing in it begins with -----BEGIN" in refused(url, tls, f"hardware.edge.tls.ca={tmp_path}/ca.pem")
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
     assert "the PEM files cannot be used" in refused(url, tls, f"hardware.edge.tls.ca={tmp_path}/ca.pem")
     assert "are given together" in refused(url, tls, f"hardware.edge.tls.key={tmp_path}/ca.pem")
     assert "allowed: warm, idle, or mode=measure" in refused(url, "measure.connection=new")

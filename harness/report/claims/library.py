@@ -25,9 +25,9 @@ class Library:
     def of(self, selection: Selection) -> list[Cell]:
         """The cells that fit, the newest first, of the first experiment that has one."""
         for name in selection.experiment:
-            fitting = [cell for cell in reversed(self._cells(name)) if _fits(cell, selection)]
+            fitting = [cell for cell in self._cells(name) if _fits(cell, selection)]
             if fitting:
-                return fitting
+                return sorted(fitting, key=_finished, reverse=True)
         return []
 
     def _cells(self, name: str) -> list[Cell]:
@@ -39,6 +39,11 @@ class Library:
                 cell for folder in folders if folder.is_dir() for cell in cells_in(folder) if cell.status == "ok"
             ]
         return self._kept[name]
+
+
+def _finished(cell: Cell) -> str:
+    """When a cell ended, as ISO 8601 in UTC; cells that do not say are the oldest."""
+    return str(read_json(cell.folder / STATUS).get("finished") or "")
 
 
 def _fits(cell: Cell, selection: Selection) -> bool:

@@ -51,10 +51,11 @@ class Compute(_Part):
     ratio         a selection's value over another's; with `pair: cut` cut by cut, the largest of all
     best_cut      the cut of the least latency; with `counts` the share of the named hardware that has that cut
     term_us       the largest value of a term, microseconds
-    payload       the bytes of a selection over another's, cut by cut, the median; or with `smallest` the cut of fewest
+    payload       the bytes of a selection over another's, cut by cut, the median
+    smallest_payload  the cut of the fewest bytes
     mean_error    mean |predicted - measured| / measured over the rows, percent
     duration      minutes that a cell took; as a ratio, one over another
-    accuracy      of a training: `top5` of a stage, or `drop_points`
+    accuracy      of a training: its `value`
     """
 
     ratio: tuple[Selection, Selection] | None = None
@@ -92,7 +93,8 @@ class Claim(_Part):
     """One number that the paper states.
 
     paper: the number; None where the paper gives words alone.
-    expect: what ours has to be for the claim to be carried: `at_least` (the paper's "up to"), `at_most`, or `equal`.
+    expect: what ours has to be for the claim to be carried: `at_least` (the paper's "up to"), `at_most`, `equal`, or
+        `told`: there is nothing to hold it against.
     needs: the hardware, data and weights behind the paper's number.
     comparable: whether ours means the same thing; `because`: why, or what differs.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from matplotlib.patches import Patch
 from harness.report import sheets, style
 from harness.results.cells import Cell
 from harness.results.records import csv_text, write_atomic
-from harness.results.schema import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 #: Over times that a recording dictated: a tier waited for them, nothing computed.
 REPLAYED_HATCH = "..."
 _EDGE = "#5b6470"
-
-Value = Callable[[Row], float | None]
 
 
 @dataclass(frozen=True)

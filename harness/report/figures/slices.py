@@ -87,13 +87,19 @@ def _panel(axes: Axes, cell: Cell) -> dict[str, str]:
         if theirs:
             axes.plot(*zip(*theirs, strict=True), color=colour, lw=0.9, ls=":", zorder=3)
         _points(axes, rows, place, layer)
-        marks |= _marks(axes, rows, place, colour, int(cell.summary.get("min_split") or _MIN_SPLIT))
+        marks |= _marks(axes, rows, place, colour, _min_split(cell))
     axes.set_xticks(list(place.values()), [str(split) for split in place], rotation=90, fontsize=7)
     axes.set_xlim(-0.7, len(place) - 0.3)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("latency of a request (ms)")
     canvas.plain(axes)
     return marks
+
+
+def _min_split(cell: Cell) -> int:
+    """0, no constraint, is a minimum too; the paper's where nobody said."""
+    given = cell.summary.get("min_split")
+    return _MIN_SPLIT if given is None else int(given)
 
 
 def _own(rows: Sequence[Row], layer: str) -> list[Row]:
