@@ -54,7 +54,7 @@ def predict(spec: Spec, folder: Path) -> None:
     with CellWriter(folder) as writer:
         writer.splits(rows)
         if spec.whatif.asked:
-            summary |= {"whatif": explore(spec, model, rows, link, folder)}
+            summary |= {"whatif": explore(spec, model, rows, link, folder, circumstances)}
         writer.summary(summary)
     console.print_forecast(rows, min_split=spec.constraints.min_split, title=f"Forecast: {title(spec)}")
     print_ranking(ranking)
@@ -66,8 +66,21 @@ def ranked(spec: Spec, rows: list[Row], known: constraints.Facts) -> Ranking:
     return rank(rows, breaches, objective=spec.constraints.objective, top=spec.rank.top)
 
 
-def explore(spec: Spec, model: Model, rows: list[Row], link: LinkSpec, folder: Path) -> dict[str, object]:
-    """`whatif.csv` and the map; what they come to, for the summary."""
+def explore(
+    spec: Spec, model: Model, rows: list[Row], link: LinkSpec, folder: Path, circumstances: Circumstances
+) -> dict[str, object]:
+    """`whatif.csv` and the map; what they come to, for the summary.
+
+    Raises:
+        SpecError: nothing can win, or a time limit would have to be judged at each point.
+    """
+    for name in ("max_latency_ms", "max_device_ms", "max_edge_ms", "max_device_share", "max_edge_share"):
+        if getattr(spec.constraints, name) is not None:
+            raise SpecError(
+                f"constraints.{name}: a time limit is judged on the cell's own link and device alone, so it says "
+                "nothing of the others on the map; allowed with several bandwidths, latencies or paces: null (the "
+                "time of the winner is in whatif.csv)"
+            )
     from harness.report import whatif  # draws: late
 
     axes = Axes(
@@ -77,7 +90,11 @@ def explore(spec: Spec, model: Model, rows: list[Row], link: LinkSpec, folder: P
     )
     try:
         competing = [row for row in rows if spec.whatif.baselines or row.key.split is not None]
-        found = winners(model, competing, axes, link)
+        found = winners(
+            *(model, competing, axes, link),
+            connection=circumstances.connection,
+            silence_ms=circumstances.silence_ms,
+        )
     except ValueError as error:
         raise SpecError(f"whatif: {error}") from error
     whatif.write_csv(found, folder)

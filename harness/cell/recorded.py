@@ -20,6 +20,7 @@ from harness.cell.outcome import headline, title
 from harness.cell.predicting import explore, ranked
 from harness.errors import SpecError
 from harness.prediction import constraints
+from harness.prediction.circumstances import Circumstances
 from harness.prediction.recorded import NPY_HEADER_BYTES
 from harness.prediction.recorded_model import (
     RECORDED_TL,
@@ -83,7 +84,7 @@ def predict(spec: Spec, folder: Path) -> None:
     with CellWriter(folder) as writer:
         writer.splits(rows)
         if spec.whatif.asked:
-            summary |= {"whatif": explore(spec, model, rows, link, folder)}
+            summary |= {"whatif": explore(spec, model, rows, link, folder, Circumstances())}
         writer.summary(summary)
     console.print_forecast(rows, min_split=spec.constraints.min_split, title=f"Forecast: {title(spec)}")
     print_ranking(ranking)

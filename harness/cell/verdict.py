@@ -44,7 +44,7 @@ class Case:
         model = predictors.fit(self.spec.predictor.name, evidence)
         pace = self.spec.hardware.device.slowdown
         circumstances = self.circumstances or Circumstances()
-        return predict(model, link, self.rows, slowdown=pace, circumstances=circumstances)
+        return predict(model, link, self.rows, slowdown=pace, circumstances=circumstances, checked=False)
 
     def theory_ms(self, link: LinkSpec) -> dict[Key, float]:
         """What the formula gives for the network of each measured candidate that crosses the link."""

@@ -92,21 +92,32 @@ def find_cuts(model: Any) -> tuple[Cut, ...]:
     """Every cut of a Keras model, by ascending index.
 
     Raises:
-        SpecError: the model has several inputs or outputs, or uses one layer twice.
+        SpecError: there is none; the model is not one that `layer_graph` can read.
     """
     graph = layer_graph(model)
-    theirs = set(graph.scission_cuts())
+    if not graph.cuts():
+        raise SpecError(
+            f"{model.name} has no cut: of its {len(graph.names)} layers none but the first and the last is one after "
+            "which a single tensor goes on; a nested model counts as one layer: build it from its layers"
+        )
+    theirs, outputs = set(graph.scission_cuts()), outputs_of(model)
     return tuple(
-        Cut(index, graph.names[index], tuple(model.layers[index].output.shape[1:]), index in theirs)
+        Cut(index, graph.names[index], tuple(outputs[graph.names[index]].shape[1:]), index in theirs)
         for index in graph.cuts()
     )
+
+
+def outputs_of(model: Any) -> dict[str, Any]:
+    """By layer, its output in this model's own graph: the `output` of a nested model is that of its own."""
+    return {node.operation.name: node.output_tensors[0] for nodes in model._nodes_by_depth.values() for node in nodes}
 
 
 def layer_graph(model: Any) -> LayerGraph:
     """The graph of a functional Keras model; layers are numbered as in `model.layers`.
 
     Raises:
-        SpecError: the model has several inputs or outputs, or uses one layer twice.
+        SpecError: the model has several inputs or outputs, uses one layer twice or a layer with several outputs, or
+            computes with tensors outside a layer.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise SpecError(
@@ -118,6 +129,17 @@ def layer_graph(model: Any) -> LayerGraph:
     # A slice that shares these layers adds nodes of its own to them; only this model's nodes count.
     for nodes in model._nodes_by_depth.values():
         for node in nodes:
+            if id(node.operation) not in numbers:
+                raise SpecError(
+                    f"{model.name} computes {node.operation.name!r} ({type(node.operation).__name__}) outside a layer; "
+                    "allowed: layers alone, e.g. keras.layers.Add()([x, y]) for x + y, keras.layers.Rescaling(2.0)(x) "
+                    "for 2.0 * x"
+                )
+            if len(node.output_tensors) != 1:
+                raise SpecError(
+                    f"{model.name}: layer {node.operation.name!r} gives {len(node.output_tensors)} tensors; allowed: "
+                    "one each"
+                )
             index = numbers[id(node.operation)]
             calls[index] += 1
             inputs[index] = tuple(numbers[id(tensor._keras_history.operation)] for tensor in node.input_tensors)

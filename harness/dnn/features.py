@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.dnn.cuts import FLOAT32_BYTES, Cut, LayerGraph, layer_graph
+from harness.dnn.cuts import FLOAT32_BYTES, Cut, LayerGraph, layer_graph, outputs_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def graph_features(model: Any, cuts: Sequence[Cut]) -> GraphFeatures:
         SpecError: as `layer_graph` does.
     """
     graph = layer_graph(model)
-    output_bytes = [_tensor_bytes(layer.output) for layer in model.layers]
+    outputs = outputs_of(model)
+    output_bytes = [_tensor_bytes(outputs[layer.name]) for layer in model.layers]
     parameters = [int(layer.count_params()) for layer in model.layers]
     own = [
         LayerFeatures(
@@ -151,8 +152,11 @@ def _macs(layer: Any) -> int:
     """Multiply-accumulates of one layer for batch 1.
 
     Convolution: output positions x kernel area x input channels / groups x filters. Depthwise: output positions
-    x kernel area x channels. Separable: both, the pointwise one 1x1. Dense: inputs x units.
+    x kernel area x channels. Separable: both, the pointwise one 1x1. Dense: inputs x units. A nested model: its
+    layers together.
     """
+    if hasattr(layer, "layers"):
+        return sum(_macs(inner) for inner in layer.layers)
     kind = type(layer).__name__
     if kind == "Dense":
         return int(math.prod(layer.output.shape[1:]) * layer.kernel.shape[0])

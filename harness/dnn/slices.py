@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.dnn.cuts import outputs_of
 from harness.errors import SpecError
 
 
@@ -37,7 +38,8 @@ def block(model: Any, start_index: int, end_index: int) -> Any:
             f"no block from layer {start_index} to {end_index} in {model.name}; allowed: 0 <= start < end <= {last}"
         )
     try:
-        return keras.Model(model.layers[start_index].output, model.layers[end_index].output)
+        outputs = outputs_of(model)
+        return keras.Model(*(outputs[model.layers[index].name] for index in (start_index, end_index)))
     except ValueError as error:
         raise SpecError(
             f"{model.name} cannot be cut at layer {start_index} ({model.layers[start_index].name}): "

@@ -111,7 +111,8 @@ def _flags(anchors: Mapping[str, Sequence[Sample]], slowdown: float) -> tuple[Fl
     slices += [_timed("tail from cut", cut, _LAST, values) for cut, values in tails.items()]
     # Heads and tails ran on different tiers, so each is held against its own kind.
     of_heads, of_tails = slices[: len(heads)], slices[len(heads) :]
-    flags = find_flags(of_heads, floor_ms=_WAKING_MS) + find_flags(of_tails, floor_ms=_WAKING_MS)
+    found = find_flags(of_heads, floor_ms=_WAKING_MS) + find_flags(of_tails, floor_ms=_WAKING_MS)
+    flags = tuple(sorted(found, key=lambda flag: -flag.share))
     require_usable(flags, "the calibration")
     return flags
 

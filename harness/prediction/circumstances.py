@@ -23,6 +23,8 @@ _MEDIAN_ERROR = 1.2533
 _Z95, _Z95_ONE_SIDED = 1.96, 1.645
 #: Most payloads of the zoo's models are smaller.
 _USUAL_BYTES = 1e6
+#: 1000 classes in float32, and their framing.
+_USUAL_RESPONSE_BYTES = 4100.0
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,18 @@ class Circumstances:
 
 
 def predict(
-    model: Model, link: LinkSpec, rows: Sequence[Row], *, slowdown: float, circumstances: Circumstances
+    model: Model,
+    link: LinkSpec,
+    rows: Sequence[Row],
+    *,
+    slowdown: float,
+    circumstances: Circumstances,
+    checked: bool = True,
 ) -> dict[Key, Prediction]:
     """Every row that is possible at all, in these circumstances.
+
+    Args:
+        checked: see `link_theory.spread_ms`.
 
     Raises:
         SpecError: what cannot be predicted soundly; see `link_theory`.
@@ -62,7 +73,7 @@ def predict(
     )
     if link.impairments_up.none and link.impairments_down.none:
         return found.predictions()
-    return _spread(found, link, rows, circumstances).predictions()
+    return _spread(found, model, link, rows, circumstances, checked=checked).predictions()
 
 
 def require_predictable(link: LinkSpec, circumstances: Circumstances, largest_bytes: float | None = None) -> None:
@@ -74,9 +85,9 @@ def require_predictable(link: LinkSpec, circumstances: Circumstances, largest_by
     sizes = np.array([1.0, 1e5, largest_bytes or _USUAL_BYTES])
     state = "new" if circumstances.connection == "new" else "idle"
     uplink_ms(link, sizes, state=state, silence_ms=circumstances.silence_ms)  # type: ignore[arg-type]
-    spread_ms(link, sizes)
+    spread_ms(link, sizes, _USUAL_RESPONSE_BYTES)
     if circumstances.trace is not None:
-        _require_lossless(circumstances.trace)
+        _require_plain_trace(link, circumstances.trace)
 
 
 def plain(link: LinkSpec, circumstances: Circumstances | None) -> bool:
@@ -88,11 +99,15 @@ def plain(link: LinkSpec, circumstances: Circumstances | None) -> bool:
 def network_ms(
     link: LinkSpec, rows: Sequence[Row], response_bytes: float, circumstances: Circumstances
 ) -> dict[Key, float]:
-    """What the formulas give for uplink and downlink together, ms, without any fitted constant.
+    """What the formulas give for uplink and downlink together, ms, without any fitted constant; of no row nothing.
+
+    The link may differ a little from the one that was found predictable.
 
     Args:
         rows: that send something, with their predicted terms: they decide how long the link is silent.
     """
+    if not rows:
+        return {}
     sizes = np.array([float(row.payload_bytes or 0) for row in rows])
     if circumstances.connection == "new":
         up = uplink_ms(link, sizes, state="new")
@@ -101,23 +116,27 @@ def network_ms(
         silence_ms = quiet + REQUEST_IDLE_MS + circumstances.silence_ms
         up = uplink_ms(link, sizes, state="idle", silence_ms=silence_ms)
     if not (link.impairments_up.none and link.impairments_down.none):
-        up = up + spread_ms(link, sizes)[0]
+        up = up + sum(shift for shift, _ in spread_ms(link, sizes, response_bytes, checked=False))
     return dict(zip((row.key for row in rows), (up + downlink_ms(link, response_bytes)).tolist(), strict=True))
 
 
-def _spread(found: Table, link: LinkSpec, rows: Sequence[Row], circumstances: Circumstances) -> Table:
-    """Jitter and random loss: they delay the uplink on average, and scatter every request."""
+def _spread(
+    found: Table, model: Model, link: LinkSpec, rows: Sequence[Row], circumstances: Circumstances, *, checked: bool
+) -> Table:
+    """Jitter and random loss: they delay both ways on average, and scatter every request."""
     sent = np.array([key.candidate != "device-only" for key in found.keys])
     payload = {row.key: float(row.payload_bytes or 0) for row in rows}
-    shift, deviation = spread_ms(link, np.array([payload[key] for key in found.keys]))
-    shift, deviation = np.where(sent, shift, 0.0), np.where(sent, deviation, 0.0)
+    sizes = np.array([payload[key] for key in found.keys])
+    (up, up_deviation), (down, down_deviation) = spread_ms(link, sizes, model.response_bytes, checked=checked)
+    shift, deviation = np.where(sent, up + down, 0.0), np.where(sent, np.hypot(up_deviation, down_deviation), 0.0)
+    delayed = {"uplink": up, "downlink": down}
     error = _Z95 * _MEDIAN_ERROR * deviation / np.sqrt(circumstances.requests)
     total = found.total_ms + shift
     half = np.hypot(found.high_ms - found.total_ms, error)
     tail = np.hypot(found.p95_ms - found.total_ms, _Z95_ONE_SIDED * deviation)
     return replace(
         found,
-        terms={**found.terms, "uplink": found.terms["uplink"] + shift},
+        terms={term: ms + delayed[term] if term in delayed else ms for term, ms in found.terms.items()},
         total_ms=total,
         low_ms=np.maximum(0.0, total - half),
         high_ms=total + half,
@@ -133,7 +152,7 @@ def _over_trace(
     The median of n requests lies between those quantiles of the steps that n draws put around it (the normal
     approximation to the binomial order statistics), each widened by the step's own interval.
     """
-    _require_lossless(trace)
+    _require_plain_trace(link, trace)
     steps = replace(LinkPoint.of(link), rate_up_mbps=trace.rate_mbps, delay_up_ms=trace.delay_ms)
     found = model.predict(
         steps, rows, slowdown=slowdown, connection=circumstances.connection, silence_ms=circumstances.silence_ms
@@ -155,7 +174,12 @@ def _quantile(trace: TracePoints, values: Array, share: float) -> Array:
     return np.asarray(trace.quantiles(values, np.array([share]))[..., 0])
 
 
-def _require_lossless(trace: TracePoints) -> None:
+def _require_plain_trace(link: LinkSpec, trace: TracePoints) -> None:
+    if not (link.impairments_up.none and link.impairments_down.none):
+        raise SpecError(
+            "a changing link (link.trace, link=fiveg) with jitter, loss or the like on top cannot be predicted; "
+            "allowed: one of the two, or mode=measure"
+        )
     if trace.loss.max() > 0:
         raise SpecError(
             f"link.trace loses up to {trace.loss.max():.2%} of the packets, and what that costs a request on a "

@@ -33,15 +33,15 @@ def anchored_by_size(profiles: Profiles, calibration: Calibration) -> dict[str, 
     the content."""
     own = _own_encoding(calibration)
     shapes = {cut.index: cut.shape for cut in profiles.device.cuts}
-    times: dict[str, dict[int, float]] = {}
+    times: dict[str, dict[int, list[float]]] = {}
     for key, terms in _splits(calibration):
         if own is None or key.wire_format != own.wire_format or key.split not in shapes or _sized(profiles, key):
             continue
         size = Encoding.of(key).payload_bytes(shapes[key.split])
         for term in CODEC_TERMS:
             if term in terms and size is not None:
-                times.setdefault(term, {})[size] = terms[term]
-    return times
+                times.setdefault(term, {}).setdefault(size, []).append(terms[term])
+    return {term: {size: float(np.median(own)) for size, own in by_size.items()} for term, by_size in times.items()}
 
 
 def timed_alone(profiles: Profiles, calibration: Calibration) -> dict[str, dict[str, float]]:
@@ -72,7 +72,7 @@ def timed_alone(profiles: Profiles, calibration: Calibration) -> dict[str, dict[
 def _own_encoding(calibration: Calibration) -> Encoding | None:
     """That of most anchors: the cell's own. (A network that ends in dense layers has one of `none` beside them.)"""
     counted = Counter(Encoding.of(key) for key, _ in _splits(calibration))
-    return counted.most_common(1)[0][0] if counted else None
+    return max(counted, key=lambda own: (counted[own], own.transfer_layer != "none")) if counted else None
 
 
 def _splits(calibration: Calibration) -> list[tuple[Key, Mapping[str, float]]]:

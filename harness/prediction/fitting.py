@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -115,11 +115,15 @@ def _anchored(
     return {index: float(np.median(values)) for index, values in times.items()}
 
 
-def line_through(values: Mapping[int, float]) -> Line:
-    """Least-squares line through a value by payload bytes: (constant, slope); never falling with size."""
-    sizes = np.array(sorted(values), dtype=np.float64)
-    heights = np.array([values[int(size)] for size in sizes])
-    if len(sizes) < 2:
-        return float(heights[0]), 0.0
+def line_through(values: Mapping[int, float] | Sequence[tuple[int, float]]) -> Line:
+    """Least-squares line through values by payload bytes: (constant, slope); never falling with size.
+
+    Args:
+        values: by size, or in pairs (size, value), of which several may be of one size; at least one.
+    """
+    pairs = values.items() if isinstance(values, Mapping) else values
+    sizes, heights = (np.array(own, dtype=np.float64) for own in zip(*sorted(pairs), strict=True))
+    if np.ptp(sizes) == 0:
+        return float(np.mean(heights)), 0.0
     slope = max(0.0, float(np.polyfit(sizes, heights, 1)[0]))
     return float(np.mean(heights) - slope * np.mean(sizes)), slope

@@ -204,35 +204,47 @@ def request_ms(
     return float(up[0]) + downlink_ms(link, response_bytes)
 
 
-def spread_ms(link: LinkSpec, payload_bytes: Array, response_bytes: float = 0.0) -> tuple[Array, Array]:
+def spread_ms(
+    link: LinkSpec, payload_bytes: Array, response_bytes: float, *, checked: bool = True
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """What jitter and random loss add to a warm request: shift of its mean and its standard deviation, ms.
 
-    Both have the shape of `payload_bytes`; both are 0 on a plain link. Uplink and downlink together.
+    Args:
+        payload_bytes, response_bytes: of a request and its answer.
+        checked: whether what has no sound formula is refused. A link that differs a little from one that was found
+            predictable, as the achieved one from the one asked for, is not.
+
+    Returns:
+        Both for the uplink, and both for the downlink; each of the shape of `payload_bytes`, and 0 on a plain link.
 
     Raises:
         SpecError: what cannot be predicted: bursty loss, reordering, duplicates, correlated jitter; jitter that
             RACK takes for loss; loss at which the window no longer fills the pipe, or comes several times a request.
     """
     sizes = np.asarray(payload_bytes, dtype=np.float64)
-    shift, variance = np.zeros(sizes.shape), np.zeros(sizes.shape)
+    found: list[tuple[Array, Array]] = []
     ways: list[tuple[str, Impairments, Any, float, float]] = [
         ("up", link.impairments_up, sizes, link.rate_up_mbps, link.delay_up_ms),
         ("down", link.impairments_down, np.full(sizes.shape, response_bytes), link.rate_down_mbps, link.delay_down_ms),
     ]
     for way, impairments, carried, rate_mbps, delay_ms in ways:
-        if impairments.none:
+        shift, variance = np.zeros(sizes.shape), np.zeros(sizes.shape)
+        if impairments.none or not sizes.size:
+            found.append((shift, variance))
             continue
         segments = np.maximum(1.0, np.ceil(carried / mss_bytes(link.mtu)))
         segment_ms = (mss_bytes(link.mtu) + HEADER_BYTES) * 8 / (rate_mbps * 1e3)
         loss = impairments.loss_rate + impairments.corrupt  # TCP's checksum drops what was corrupted
-        _require_predictable(link, way, impairments, loss, segment_ms, float(segments.max()))
+        if checked:
+            _require_predictable(link, way, impairments, loss, segment_ms, float(segments.max()))
         for mean, deviation in (
             jitter_spread_ms(segments.ravel(), segment_ms, delay_ms, impairments),
             loss_spread_ms(segments.ravel(), segment_ms, link.rtt_ms, loss),
         ):
             shift += mean.reshape(sizes.shape)
             variance += deviation.reshape(sizes.shape) ** 2
-    return shift, np.sqrt(variance)
+        found.append((shift, np.sqrt(variance)))
+    return found[0], found[1]
 
 
 def _require_predictable(

@@ -72,7 +72,10 @@ def export_profiles(path: Path, profiles: Profiles) -> None:
         _check(record)
     except ValueError as error:
         raise SpecError(f"profile.export={path}: these profiles cannot be exported: {error}") from error
-    write_whole(path, as_plain(record))
+    try:
+        write_whole(path, as_plain(record))
+    except OSError as error:
+        raise SpecError(f"profile.export={path}: it cannot be written ({error.strerror}); give another file") from error
 
 
 def import_profiles(path: Path, *, model: str, content: str | None, encodings: Sequence[str]) -> Profiles:

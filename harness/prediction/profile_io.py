@@ -145,6 +145,8 @@ def check_tier(profile: TierProfile) -> None:
     for low, middle, high in zip(profile.block_low_ms, profile.block_ms, profile.block_high_ms, strict=True):
         if not low <= middle <= high:
             raise ValueError(f"a block's median of {middle} ms lies outside its interval {low} to {high} ms")
+    if not sum(profile.block_ms) > 0:
+        raise ValueError("no block takes any time")
     _check_codecs(profile)
 
 

@@ -217,11 +217,11 @@ class _Conversions:
     """Estimates the (de)serialisation of tensors whose conversion was not recorded on a tier."""
 
     def __init__(self, tier: RecordedTier) -> None:
-        self._known = {
-            block.tl_output_npy_bytes - NPY_HEADER_BYTES: 1e3 * block.convert_s
+        self._known = [
+            (block.tl_output_npy_bytes - NPY_HEADER_BYTES, 1e3 * block.convert_s)
             for block in tier.blocks
             if block.convert_s is not None and block.tl_output_npy_bytes
-        }
+        ]
         self._constant, self._slope = line_through(self._known) if self._known else (0.0, 0.0)
         self._system = tier.system
         self._keys: list[Key] = []
@@ -237,7 +237,7 @@ class _Conversions:
         if not self._known:
             return (Estimate((term,), tuple(self._keys), f"no conversion was recorded on {self._system}: taken as 0"),)
         method = _LINE.format(
-            count=len(self._known), system=self._system, least=min(self._known), most=max(self._known)
+            count=len(self._known), system=self._system, least=min(self._known)[0], most=max(self._known)[0]
         )
         return (Estimate((term,), tuple(self._keys), method),)
 

@@ -100,9 +100,9 @@ def fit_regression(profiles: Sequence[TierProfile]) -> BlockRegression:
         off = np.cumsum(fitted.predict(own.block_features)[0]) / whole[name][-1] - whole[name] / whole[name][-1]
         left_out[name] = float(off[-1])
         worst.append(float(np.abs(off).max()))
-    spread = float(np.sqrt(np.mean(np.square(worst)) * (1 + 1 / len(worst))))
+    spread = float(np.sqrt(np.mean(np.square(worst))))  # about 0, which is no estimated mean
     fitted = _fit(list(models.values()))
-    return BlockRegression(fitted.call_ms, fitted.coefficients, student_t95(len(worst) - 1) * spread, left_out)
+    return BlockRegression(fitted.call_ms, fitted.coefficients, student_t95(len(worst)) * spread, left_out)
 
 
 def _by_model(profiles: Sequence[TierProfile]) -> dict[str, TierProfile]:

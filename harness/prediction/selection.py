@@ -26,6 +26,8 @@ def anchor_keys(profile: TierProfile, *, count: int, encoding: Encoding, avoid: 
     costs what its call costs in a request, which no block that is run in a loop shows.
     """
     possible = _possible(profile, encoding)
+    if not possible:  # a network of vectors alone
+        encoding, possible = PLAIN, [cut.index for cut in profile.cuts]
     time_ms = fine_cumulative_ms(profile)
     position = {cut.index: place for place, cut in enumerate(profile.cuts)}
     free = [index for index in possible if index not in avoid] or possible
@@ -124,5 +126,4 @@ def _aside(possible: list[int], place: int, taken: set[int | None]) -> int:
 
 
 def _possible(profile: TierProfile, encoding: Encoding) -> list[int]:
-    possible = [cut.index for cut in profile.cuts if encoding.infeasible_because(cut.shape) is None]
-    return possible or [cut.index for cut in profile.cuts]
+    return [cut.index for cut in profile.cuts if encoding.infeasible_because(cut.shape) is None]

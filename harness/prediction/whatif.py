@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.prediction.link_theory import Array, Link, LinkPoint
-from harness.prediction.predictors.base import Model
+from harness.prediction.predictors.base import Connection, Model, Table
 from harness.results.schema import Key, Row
 
 #: Predictions made at once: some 10 MB an array.
@@ -59,12 +59,21 @@ class Winners:
         return {self.keys[int(index[place])]: float(count[place] / self.best.size) for place in order}
 
 
-def winners(model: Model, rows: Sequence[Row], axes: Axes, link: Link) -> Winners:
+def winners(
+    model: Model,
+    rows: Sequence[Row],
+    axes: Axes,
+    link: Link,
+    *,
+    connection: Connection = "warm",
+    silence_ms: float = 0.0,
+) -> Winners:
     """Predict every feasible row at every point, and keep who wins.
 
     Args:
         rows: every candidate; those that are not feasible do not compete.
         link: what the points share: all but the uplink's rate and the round trip.
+        connection, silence_ms: of every request, see `Model.predict`.
 
     Raises:
         ValueError: no row is feasible.
@@ -72,7 +81,12 @@ def winners(model: Model, rows: Sequence[Row], axes: Axes, link: Link) -> Winner
     competing = [row for row in rows if row.feasible]
     if not competing:
         raise ValueError("no candidate is feasible, so none can win; allowed: constraints that leave one")
-    parts = [_chunk(model, competing, link, *points) for points in _chunks(axes, len(competing))]
+
+    def totals(bandwidth_mbps: Array, rtt_ms: Array, slowdown: Array) -> Table:
+        points = LinkPoint.of(link, rate_up_mbps=bandwidth_mbps, rtt_ms=rtt_ms)
+        return model.predict(points, competing, slowdown=slowdown, connection=connection, silence_ms=silence_ms)
+
+    parts = [_best_two(totals(*points)) for points in _chunks(axes, len(competing))]
     keys = parts[0][0]
     best, best_ms, second, second_ms = (
         np.concatenate([part[place] for part in parts]).reshape(axes.shape) for place in range(1, 5)
@@ -87,10 +101,8 @@ def _chunks(axes: Axes, candidates: int) -> Iterator[tuple[Array, Array, Array]]
         yield tuple(axis[start : start + step] for axis in points)  # type: ignore[misc]
 
 
-def _chunk(
-    model: Model, rows: Sequence[Row], link: Link, bandwidth_mbps: Array, rtt_ms: Array, slowdown: Array
-) -> tuple[tuple[Key, ...], NDArray[np.int64], Array, NDArray[np.int64], Array]:
-    found = model.predict(LinkPoint.of(link, rate_up_mbps=bandwidth_mbps, rtt_ms=rtt_ms), rows, slowdown=slowdown)
+def _best_two(found: Table) -> tuple[tuple[Key, ...], NDArray[np.int64], Array, NDArray[np.int64], Array]:
+    """All keys, and by point the place among them and the time (ms) of the best and of the second best."""
     total = found.total_ms  # [candidate, point]
     if total.shape[0] == 1:
         nothing = np.full(total.shape[1], -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.dnn.cuts import Cut
+from harness.dnn.cuts import Cut, outputs_of
 from harness.errors import SpecError
 from harness.preprocessor.inserter import DEVICE_TL, EDGE_TL, WIRE_TWIN, cut_at
 
@@ -38,7 +38,7 @@ def split(tl_model: Any, cut_index: int) -> Halves:
     """
     import keras
 
-    tensors = _outputs(tl_model)
+    tensors = outputs_of(tl_model)
     cut = cut_at(tl_model, cut_index)
     inserted = [name for name in (DEVICE_TL, WIRE_TWIN, EDGE_TL) if name in tensors]
     if inserted:
@@ -53,11 +53,6 @@ def split(tl_model: Any, cut_index: int) -> Halves:
     device = keras.Model(tl_model.inputs[0], payload, name=f"{tl_model.name}_device")
     edge = keras.Model(arrived, tl_model.outputs[0], name=f"{tl_model.name}_edge")
     return Halves(cut, device, edge, tl_model.get_layer(WIRE_TWIN) if WIRE_TWIN in tensors else None)
-
-
-def _outputs(model: Any) -> dict[str, Any]:
-    """By layer, its output in this model's own graph: the `output` of a nested model is that of its own."""
-    return {node.operation.name: node.output_tensors[0] for nodes in model._nodes_by_depth.values() for node in nodes}
 
 
 def _fed_by(model: Any, name: str) -> str:

@@ -122,6 +122,11 @@ class Table:
 class Model(ABC):
     """A fitted predictor."""
 
+    @property
+    def response_bytes(self) -> float:
+        """Of an answer; 0 where the model knows of none, as Eq. 4 does."""
+        return 0.0
+
     @abstractmethod
     def predict(
         self,

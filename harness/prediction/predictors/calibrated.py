@@ -52,6 +52,10 @@ class CalibratedModel(Model):
         self.parameters = parameters
         self._drift_error = drift_error
 
+    @property
+    def response_bytes(self) -> float:
+        return float(self.parameters.response_bytes)
+
     def predict(
         self,
         link: Link,
@@ -106,7 +110,7 @@ class CalibratedModel(Model):
         terms = ("serialize", "deserialize") if key.transfer_layer == "none" else CODEC_TERMS
         size = row.payload_bytes or 0
         return {
-            term: p.codec[term][0] + p.codec[term][1] * size if term in terms and term in p.codec else nothing
+            term: max(0.0, p.codec[term][0] + p.codec[term][1] * size) if term in terms and term in p.codec else nothing
             for term in CODEC_TERMS
         }
 
@@ -115,7 +119,7 @@ class CalibratedModel(Model):
         sent, sizes = _sent(rows, grid), _sizes(rows, grid)
         downlink = downlink_ms(link, float(p.response_bytes)) + p.downlink_excess_ms
         return {
-            "queue": np.where(sent, p.queue[0] + p.queue[1] * sizes, np.nan),
+            "queue": np.where(sent, np.maximum(0.0, p.queue[0] + p.queue[1] * sizes), np.nan),
             "downlink": np.where(sent, np.asarray(downlink), np.nan),
         }
 
@@ -152,13 +156,13 @@ class CalibratedModel(Model):
         """Half the interval of the measured median: what lies between the anchors, and the noise of both medians."""
         p = self.parameters
         device, edge = (_sum(terms, names) for names in (DEVICE_TERMS, EDGE_TERMS))
-        local = [row.key.candidate == "device-only" for row in rows]
+        # What a tier does not run it cannot be wrong about.
         heads = [
-            p.head_error_ms.get(p.last if own else row.key.split or 0, 0.0)
-            for row, own in zip(rows, local, strict=True)
+            0.0 if row.key.candidate == "edge-only" else p.head_error_ms.get(row.key.split or p.last, 0.0)
+            for row in rows
         ]
         tails = [
-            0.0 if own else p.tail_error_ms.get(row.key.split or 0, 0.0) for row, own in zip(rows, local, strict=True)
+            0.0 if row.key.candidate == "device-only" else p.tail_error_ms.get(row.key.split or 0, 0.0) for row in rows
         ]
         noise = np.sqrt(2.0) * _Z95  # the anchors' median and the request's own
         parts = [
