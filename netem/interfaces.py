@@ -38,6 +38,7 @@ _QUEUE_HANDLE = 0x00030000
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
+_ETHTOOL_SGRO = 0x2C
 _ETHTOOL_GETTERS = {
     "rx_checksum": 0x14,
     "tx_checksum": 0x16,
@@ -188,6 +189,17 @@ def complete_checksums(interface: str) -> None:
             raise ShapingError(
                 f"checksum offload of {interface} cannot be switched off: {error.strerror}; the relay needs it off"
             ) from error
+
+
+def set_gro(interface: str, on: bool) -> bool:
+    """Have what comes in glued together to large packets, or not (ethtool -K gro); whether the kernel did it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        value = (ctypes.c_uint32 * 2)(_ETHTOOL_SGRO, int(on))
+        try:
+            fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sQ16x", interface.encode(), ctypes.addressof(value)))
+        except OSError:
+            return False
+    return offloads(interface).get("gro") is on
 
 
 def exists(interface: str) -> bool:

@@ -160,6 +160,7 @@ def _apply(
             "foreign": [piece.as_dict() for piece in foreign],
             "cleared": False,
             "gso_max_segs": segments,
+            "gro": interfaces.offloads(nic.interface).get("gro", False),
             "tcp": tcp.before(),
         }
         journal.write(record)
@@ -180,8 +181,11 @@ def _put_on(ip: IPRoute, index: int, before: AppliedNic, wanted: Ingress | None,
     ingress, notes = _ingress(ip, index, nic, wanted)
     nic_survey.require_impairments(nic.link, before.backend, ingress)
     ways = ways_of(nic, before.backend, ingress, before.path_rtt_ms or 0.0)
-    # One segment at most: htb must see the frames that the link carries, not what offload glues together.
+    # One segment at most: htb must see the frames that the link carries, not what offload glues together. The ingress
+    # hook comes after GRO, so that a limit there would meet packets larger than its bucket.
     ip.link("set", index=index, gso_max_segs=1)
+    if interfaces.offloads(nic.interface).get("gro") and not interfaces.set_gro(nic.interface, False):
+        notes.append("GRO cannot be switched off: what comes in is shaped as the packets that it is glued to")
     notes += tcp.put(ip)
     nic_tree.build(ip, index, ways, before.backend, ingress)
     applied = replace(

@@ -54,6 +54,7 @@ def _steps_there(ip: IPRoute, record: dict[str, Any]) -> list[Step]:
         ("qdiscs", lambda: nic_tree.take_off(ip, index, root=own_root, ingress=own_ingress)),
         ("TCP settings", lambda: nic_tcp.put_back(ip, record["tcp"])),
         ("gso_max_segs", lambda: ip.link("set", index=index, gso_max_segs=record["gso_max_segs"])),
+        ("GRO", lambda: record.get("gro") and interfaces.set_gro(record["interface"], True)),
         ("the former qdiscs", lambda: nic_foreign.put_back(index, _missing(index, foreign))),
     ]
 

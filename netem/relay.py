@@ -45,7 +45,7 @@ _WATCH_NS = 100_000
 """A channel that is due to be looked at this soon is watched instead: the kernel wakes this process."""
 
 _LOOK_AWAY_NS = 20_000_000
-"""The longest time that frames may gather in the ring, which holds 8,192 of them."""
+"""The longest time that frames may gather in the ring, which holds 8,192 of them (of 9,000 bytes 1,024)."""
 
 _NICE = -15
 

@@ -1,4 +1,4 @@
-"""One timed round over pieces of work in random order, with the idleness that a request leaves between them."""
+"""One timed round over pieces of work in random order."""
 
 from __future__ import annotations
 

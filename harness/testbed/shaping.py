@@ -15,7 +15,7 @@ from harness.testbed.ssh import Shell
 from harness.testbed.surroundings import last_line
 from netem.link import LinkSpec
 
-#: Probing the kernel, eleven echoes (each may take two seconds to be missed), and everything that is put on.
+#: Probing the kernel, twelve echoes (each may take two seconds to be missed), and everything that is put on.
 _START_TIMEOUT_S, _ANSWER_TIMEOUT_S = 60.0, 10.0
 #: What netem says to somebody at a command line, in the words of a spec.
 _IN_OUR_WORDS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,3 +105,20 @@ def test_without_a_cut_the_best_predicted_one_is_deployed(tmp_path: Path) -> Non
     assert key == Key("split", key.split, "maxpool", "float32")
     assert key.split in {cut.index for cut in made.device.cuts}
     app.check(spec_of(*given))
+
+
+def test_a_tlmodel_is_deployed_as_what_it_was_trained_as(tmp_path: Path) -> None:
+    (tmp_path / "tl_model.keras").write_bytes(b"")
+    record = {"split": 35, "transfer_layer": "maxpool", "wire_format": "uint8", "input_shape": [224, 224, 3]}
+    (tmp_path / "accuracy.json").write_text(json.dumps(record))
+    given = ("mode=deploy", "split=35", f"profile.dir={tmp_path}", f"deploy.trained={tmp_path}")
+    assert "trained with wire_format=uint8, given is wire_format=float32" in refused(*given)
+    app.check(spec_of(*given, "wire_format=uint8"))
+    forced = ("wire_format=uint8", "wire_format.entropy=jpeg", "wire_format.force=true")  # on top of what was trained
+    app.check(spec_of(*given, *forced))
+    assert "transfer_layer=maxpool, given is transfer_layer=avgpool" in refused(*given, "transfer_layer=avgpool")
+    assert "trained with split=35, given is split=36" in refused(
+        *given[:1], "split=36", *given[2:], "wire_format=uint8"
+    )
+    other = refused(*given, "wire_format=uint8", "model.input_shape=[96,96,3]")
+    assert "trained with model.input_shape=[224, 224, 3]" in other

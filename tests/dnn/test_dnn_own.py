@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.dnn import cuts, inputs, own, slices, zoo
+from harness.dnn.features import graph_features
 from harness.errors import SpecError
 from harness.spec import PROJECT
 
@@ -128,3 +129,38 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     unsafe.save(tmp_path / "net.keras")
     with pytest.raises(SpecError, match="safe mode"):
         zoo.build(replace(BRANCHED, factory=None, file=str(tmp_path / "net.keras")))
+
+
+NESTED = """base = keras.Sequential([keras.Input((48, 64, 3)), layers.Conv2D(4, 3, strides=2), layers.ReLU()])
+    x = keras.Input((48, 64, 3))
+    y = layers.Conv2D(6, 3, padding='same')(base(layers.Rescaling(1.0)(x)))
+    y = layers.GlobalAveragePooling2D()(y)
+    return keras.Model(x, layers.Dense(5, activation='softmax')(y))"""
+
+
+def test_a_model_within_a_model_counts_as_one_layer(tmp_path: Path) -> None:
+    spec = replace(of_code(tmp_path, NESTED), input_shape=(48, 64, 3))
+    model = zoo.build(spec)
+    found = cuts.find_cuts(model)
+    assert [own.shape for own in found[:3]] == [(48, 64, 3), (23, 31, 4), (23, 31, 6)]
+    x = zoo.preprocess(spec, inputs.photograph(spec.input_shape))
+    whole = np.asarray(model(x, training=False))
+    for cut in found:
+        head, tail = slices.head(model, cut.index), slices.tail(model, cut.index)
+        np.testing.assert_allclose(np.asarray(tail(head(x, training=False), training=False)), whole, atol=1e-6)
+    features = graph_features(model, found)
+    assert sum(own.macs for block in features.blocks for own in block.values()) == 23 * 31 * (27 * 4 + 36 * 6) + 6 * 5
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("x = keras.Input((9, 9, 3)); return keras.Model(x, layers.Flatten()(x) * 2.0)", "outside a layer"),
+        ("x = keras.Input((9, 9, 3)); return keras.Model(x, layers.Flatten()(x))", "has no cut"),
+    ],
+)
+def test_what_no_cut_can_be_told_of_is_one_line(tmp_path: Path, code: str, says: str) -> None:
+    model = zoo.build(replace(of_code(tmp_path, code), input_shape=(9, 9, 3)))
+    with pytest.raises(SpecError, match=says) as caught:
+        cuts.find_cuts(model)
+    assert "\n" not in str(caught.value)

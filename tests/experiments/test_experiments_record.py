@@ -64,3 +64,19 @@ def test_the_page_of_what_is_on_record_is_of_these_cells(tmp_path: Path) -> None
     assert mape.count("%") == 2
     assert catalogue.main([str(tmp_path)]) == 0
     assert "| experiment | cells |" in (tmp_path / catalogue.PAGE).read_text()
+
+
+def test_what_is_on_record_is_not_lost_to_a_wrong_call(tmp_path: Path) -> None:
+    full = all_experiments(tmp_path / "full")
+    small = tmp_path / "small"
+    assert record.main([str(full / "fig4"), "--to", str(small)]) == 0
+    kept = sorted(path.name for path in (small / "fig4").iterdir())
+    for call in ([str(small / "fig4")], [str(full / "fig4"), "--name", ".."], [str(full / "fig4"), "--name", "."]):
+        with pytest.raises(SystemExit):
+            record.main([*call, "--to", str(small)])
+    broken = next(path.parent for path in (full / "fig4").rglob("status.json"))
+    (broken / "spec.yaml").unlink()
+    with pytest.raises(OSError, match=r"spec\.yaml"):
+        record.main([str(full / "fig4"), "--to", str(small)])
+    assert sorted(path.name for path in (small / "fig4").iterdir()) == kept
+    assert [path.name for path in small.iterdir() if path.name.startswith(".")] == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from experiments import extrapolation, fidelity, theory
 from experiments.cells import Cell, finished, markdown, run_all
+from harness.errors import SpecError
 from harness.prediction.link_theory import downlink_ms, uplink_ms
 from harness.spec import PROJECT
 from tests.prediction.synthetic_world import make_link
@@ -126,3 +129,30 @@ def test_a_cell_is_on_record_as_it_was(tmp_path: Path) -> None:
 
 def test_the_last_group_has_nothing_to_learn_from() -> None:
     assert list(theory.leave_out([made_up(57, 28)], lambda cell: cell.model)) == []
+
+
+def test_a_cell_of_other_arguments_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    (tmp_path / "one" / ".hydra").mkdir(parents=True)
+    (tmp_path / "one" / "status.json").write_text(json.dumps({"status": "ok"}))
+    (tmp_path / "one" / ".hydra" / "overrides.yaml").write_text("- seed=1\n- measure.splits=[1,2]\n")
+    same = Cell("one", ("measure.splits=[1,2]", "seed=1"))
+    assert list(run_all([same], tmp_path, minutes=0.0)) == [same]
+    with pytest.raises(SpecError, match=r"holds a cell of other arguments \(seed=1, seed=2 "):
+        list(run_all([Cell("one", ("seed=2", "measure.splits=[1,2]"))], tmp_path, minutes=0.0))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["experiments/overhead.py", "/nowhere"],
+        ["experiments/check_bars.py", "/nowhere"],
+        ["experiments/accuracy.py", "--networks", "densenet121"],
+        ["experiments/accuracy.py", "--formats", "float16"],
+        ["-m", "experiments.connection_states", "--model", "no_such_model"],
+    ],
+)
+def test_a_wrong_call_is_one_line(call: list[str]) -> None:
+    done = subprocess.run([sys.executable, *call], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert "error: " in done.stderr.splitlines()[-1]

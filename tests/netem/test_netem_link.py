@@ -111,3 +111,8 @@ def test_importing_loads_neither_netlink_nor_numpy() -> None:
     code = "import sys, netem, netem.theory; print([m for m in ('pyroute2', 'numpy', 'harness') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_what_the_kernel_counts_in_holds_the_buffers_of_the_longest_link() -> None:
+    spec = LinkSpec(10_000, 10_000, 10_000, 10_000)
+    assert 2 * spec.send_buffer_bytes <= spec.queue_limit_bytes < 2**31

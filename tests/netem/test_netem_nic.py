@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from netem import CapabilityError, Impairments, LinkSpec, LinkSpecError, Sandbox, ShapingError
+from netem import CapabilityError, Impairments, LinkSpec, LinkSpecError, Sandbox, ShapingError, interfaces
 from netem.nic import AppliedNic, NicLink, apply, change, keeping, restore
 from tests.netem.plain_veth import ADDRESSES, INTERFACE, connect, on_the_board, state, told
 
@@ -234,3 +234,35 @@ def test_a_holder_that_ends_leaves_nothing_or_a_journal(veth: Sandbox, journals:
         assert state(veth) != before
         assert on_the_board(veth, lambda: restore(INTERFACE, journals=journals))
     assert state(veth) == before
+
+
+def test_what_stands_beside_an_interface_that_is_gone_is_taken_away_too(journals: Path, tmp_path: Path) -> None:
+    """As when a USB adapter is unplugged: the sysctl is the whole host's, and the ifb is nobody's any more."""
+    with Sandbox(keep=[tmp_path]) as own:
+        connect(own)
+        idle = Path("/proc/sys/net/ipv4/tcp_slow_start_after_idle")
+
+        def sysctl() -> str:
+            return idle.read_text().strip()
+
+        before = on_the_board(own, sysctl)
+        applied = on_the_board(own, lambda: apply(NIC, journals=journals))
+        assert on_the_board(own, sysctl) == "0" != before
+        told(own, "ip", "link", "del", INTERFACE)
+        assert on_the_board(own, lambda: restore(INTERFACE, journals=journals))
+        assert on_the_board(own, sysctl) == before
+        assert "netem" not in told(own, "ip", "link", "show")
+        assert not Path(applied.journal).exists()
+
+
+def test_what_comes_in_is_not_glued_together_while_it_is_shaped(veth: Sandbox, journals: Path) -> None:
+    def gro() -> bool | None:
+        return interfaces.offloads(INTERFACE).get("gro")
+
+    if not on_the_board(veth, lambda: interfaces.set_gro(INTERFACE, True)):
+        pytest.skip("this kernel's veth has no GRO to switch off")
+    on_the_board(veth, lambda: apply(NIC, journals=journals))
+    assert on_the_board(veth, gro) is False
+    on_the_board(veth, lambda: restore(INTERFACE, journals=journals))
+    assert on_the_board(veth, gro) is True
+    on_the_board(veth, lambda: interfaces.set_gro(INTERFACE, False))

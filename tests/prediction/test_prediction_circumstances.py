@@ -119,6 +119,8 @@ def test_the_network_by_formula_is_the_prediction_without_what_was_fitted() -> N
         (impaired(duplicate=0.1), WARM),
         (impaired(jitter_ms=2.0, jitter_correlation=0.5), WARM),
         (make_link(), Circumstances(trace=trace([57.0], loss=0.01))),
+        (impaired(jitter_ms=1.0), Circumstances(trace=trace([57.0]))),
+        (replace(make_link(), impairments_down=Impairments(loss=1e-5)), Circumstances(trace=trace([57.0]))),
     ],
 )
 def test_what_cannot_be_predicted_is_refused_in_one_line(link: LinkSpec, circumstances: Circumstances) -> None:
@@ -135,3 +137,43 @@ def test_a_loss_is_held_against_the_largest_request() -> None:
     require_predictable(link, WARM, largest_bytes=3_211_264)
     with pytest.raises(SpecError, match="losses in a request of 13813 segments"):
         require_predictable(link, WARM, largest_bytes=20e6)
+
+
+def test_each_way_is_delayed_by_its_own_jitter_and_loss() -> None:
+    """The answer has three segments: a tenth of a per cent of loss delays it by three times a tenth."""
+    key, still = Key("split", 4, "none"), found()
+    down = found(replace(make_link(), impairments_down=Impairments(loss=1e-5)))
+    assert down[key].terms["uplink"] == still[key].terms["uplink"]
+    assert down[key].terms["downlink"] > still[key].terms["downlink"]
+    up = found(impaired(loss=1e-7))
+    assert up[key].terms["downlink"] == still[key].terms["downlink"]
+    assert up[key].terms["uplink"] > still[key].terms["uplink"]
+
+
+def test_a_planted_or_achieved_link_is_reckoned_though_nobody_could_ask_for_it() -> None:
+    link = impaired(jitter_ms=3.5, jitter_distribution="uniform")
+    require_predictable(link, WARM)
+    halved = replace(link, delay_up_ms=link.delay_up_ms / 2, delay_down_ms=link.delay_down_ms / 2)
+    with pytest.raises(SpecError, match="takes late segments for lost ones"):
+        require_predictable(halved, WARM)
+    predicted = found(link)
+    rows = [replace(row, predicted_terms=predicted[row.key].terms) for row in ROWS if row.payload_bytes]
+    assert set(network_ms(halved, rows, RESPONSE_BYTES, WARM)) == {row.key for row in rows}
+
+
+@pytest.mark.parametrize("connection", ["warm", "new"])
+def test_nothing_that_is_sent_takes_no_time(connection: Any) -> None:
+    link = replace(impaired(jitter_ms=1.0), tcp=TcpPolicy("bbr"))
+    assert network_ms(link, [], RESPONSE_BYTES, Circumstances(connection)) == {}
+
+
+def test_edge_only_is_not_unsure_of_a_device_that_it_does_not_use() -> None:
+    """However slow the device."""
+    model = predictors.fit("calibrated", Evidence(WORLD.profiles()))
+    key = next(row.key for row in ROWS if row.key.candidate == "edge-only")
+    widths = []
+    for slowdown in (1.0, 1000.0):
+        own = model.predict(make_link(), ROWS, slowdown=slowdown).predictions()[key]
+        device = own.terms.get("device", 0.0) + own.terms.get("serialize", 0.0)
+        widths.append((own.high_ms - own.low_ms) / (own.total_ms + device))
+    assert widths[1] <= widths[0] * 1.5

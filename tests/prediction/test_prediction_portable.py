@@ -252,3 +252,9 @@ def test_any_damaged_byte_gives_usable_profiles_or_one_line(
     path = tmp_path_factory.getbasetemp() / "damaged.json"
     path.write_bytes(content)
     usable_or_one_line(path)
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpecError, match=r"^profile.export=.* cannot be written"):
+        export_profiles(tmp_path / "file" / "out.json", profiles())

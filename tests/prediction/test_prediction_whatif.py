@@ -101,3 +101,12 @@ def test_drift_widens_the_interval_and_moves_nothing_else() -> None:
         assert moved[key].total_ms == own.total_ms
         assert moved[key].low_ms < own.low_ms
         assert moved[key].high_ms > own.high_ms
+
+
+def test_a_grid_is_of_the_connection_that_is_asked_for() -> None:
+    world = World()
+    model, rows = predictors.fit("calibrated", Evidence(world.profiles())), world.rows()
+    axes = Axes((57.0,), (28.0,), (1.0,))
+    sent = [row for row in rows if row.key.split == 4]
+    warm, new = (winners(model, sent, axes, make_link(57, 28), connection=how) for how in ("warm", "new"))
+    assert new.best_ms[0, 0, 0] > warm.best_ms[0, 0, 0] + 2 * 28

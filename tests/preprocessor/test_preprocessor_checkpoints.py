@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,13 +56,24 @@ def test_a_damaged_checkpoint_is_named_and_none_is_none(tmp_path, content):
         checkpoints.read(tmp_path / "c.npz")
 
 
-def test_two_processes_do_not_train_the_same(tmp_path):
-    folder = tmp_path / "training"
-    busy = pytest.raises(HarnessError, match="another run is busy")
-    with checkpoints.alone(folder), busy, checkpoints.alone(folder):
+def test_whoever_wants_the_same_training_waits_for_it_and_says_so(tmp_path):
+    folder, order = tmp_path / "training", []
+    waiting = threading.Event()
+
+    def second():
+        with checkpoints.alone(folder, waiting.set):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with checkpoints.alone(folder):
+        thread.start()
+        assert waiting.wait(10)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    with checkpoints.alone(folder, lambda: order.append("nobody holds it")):
         pass
-    with checkpoints.alone(tmp_path / "training"):
-        pass
+    assert len(order) == 2
 
 
 @settings(deadline=None)

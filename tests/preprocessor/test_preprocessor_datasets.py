@@ -218,3 +218,33 @@ def test_the_package_of_debian_is_read_where_it_is_installed():
     data = datasets.load(Order("fashion_mnist", (28, 28)))
     assert [len(part) for part in (data.train, data.validation, data.test)] == [54_000, 6_000, 10_000]
     assert np.bincount(data.test.labels).tolist() == [1000] * 10
+
+
+def test_a_test_part_without_labels_is_refused(tfds, monkeypatch):
+    class Unlabelled(FakeBuilder):
+        def as_dataset(self, split, as_supervised):
+            pairs = [(np.zeros((8, 9, 3), np.uint8), -1 if split == "test" else count % 3) for count in range(60)]
+            return types.SimpleNamespace(as_numpy_iterator=lambda: iter(pairs))
+
+    splits = {"train": 60, "test": 60}
+    tfds(Unlabelled({"photo": PICTURE, "species": CLASSES}, ("photo", "species"), splits))
+    with pytest.raises(SpecError, match=r"60 pictures of its test part have labels such as -1; allowed: 0 to 2"):
+        datasets.load(datasets.Order("tfds", (4, 4), builder="pets"))
+
+
+def test_imagenets_test_part_has_no_labels_and_its_validation_part_is_taken(tfds):
+    tfds(
+        FakeBuilder({"photo": PICTURE, "label": CLASSES}, ("photo", "label"), {"train": 3, "validation": 2, "test": 1})
+    )
+    assert len(sources.load("tfds", sources.Request(None, (4, 4), "imagenet2012")).test) == 2
+    assert len(sources.load("tfds", sources.Request(None, (4, 4), "pets")).test) == 1
+
+
+def test_pictures_that_changed_are_other_data(tmp_path):
+    for part in ("train", "val"):
+        (tmp_path / part / "a").mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / part / "a" / "0.bmp")
+    request = sources.Request(str(tmp_path), (4, 4))
+    before = sources.load("imagefolder", request).fingerprint
+    Image.new("RGB", (4, 4), (9, 9, 9)).save(tmp_path / "val" / "a" / "0.bmp")
+    assert sources.load("imagefolder", request).fingerprint != before

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def test_a_trained_tlmodel_is_deployed_and_another_one_refused(tmp_path: Path) -
             "give the transfer layer that it was trained",
         ),
         (Order(SPEC, Key("split", 9, "maxpool"), trained=path, onnx=False), "stands after"),
+        (Order(SPEC, replace(KEY, wire_format="uint8"), trained=path, onnx=False), "was trained through float32"),
         (Order(zoo.ModelSpec("m", "M", (64, 64, 3), "tf"), KEY, trained=path, onnx=False), "takes pictures of"),
         (Order(SPEC, KEY, trained=tmp_path / "missing.keras", onnx=False), "no file at"),
     ]

@@ -214,3 +214,14 @@ def test_pictures_in_memory_are_what_a_validation_over_a_link_takes(pictures):
     assert [label for _, label in pairs] == [0, 0, 1, 1, 2, 2]
     assert all(picture.shape == (9, 9, 3) and picture.dtype == np.uint8 for picture, _ in pairs)
     assert isinstance(Stored(pairs[0][0][None], np.zeros(1, np.int32)).take(np.array([0])), np.ndarray)
+
+
+def test_a_training_is_of_one_preprocessing(trained, pictures, tmp_path):
+    _, _, cache = trained
+    before = {path.name for path in cache.iterdir()}
+    model = zoo.ModelSpec("tiny", "Tiny", (9, 9, 3), "unit")
+    trainer.train(order(pictures, cache, model=model, control=False), tmp_path / "other")
+    assert sorted(name.split("-")[0] for name in {path.name for path in cache.iterdir()} - before) == [
+        "original",
+        "tl_model",
+    ]

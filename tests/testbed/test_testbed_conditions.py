@@ -121,3 +121,16 @@ def test_another_rate_and_other_qdiscs_count_as_changed() -> None:
     (note,) = changes(plain, shaped)
     assert "qdiscs uplink0 of the device namespace was 'noqueue'" in note
     assert "'htb at 7125000 bytes/s, bfifo'" in note
+
+
+def test_a_trace_is_replayed_also_where_it_begins_at_its_mean(
+    sandbox: Sandbox, applied: AppliedLink, tmp_path: Path
+) -> None:
+    path = tmp_path / "up.csv"
+    path.write_text("t_s,rate_mbps\n0,45\n0.1,30\n0.2,60\n")
+    conditions = Conditions(spec("latency=10", "link=trace", f"link.trace={path}", "link.loop=true"))
+    assert conditions.plain.rate_up_mbps == pytest.approx(45)
+    with conditions.in_force(sandbox, applied, tmp_path):
+        sleep(0.25)
+    with (tmp_path / TRACE).open() as file:
+        assert [float(row["rate_mbps"]) for row in csv.DictReader(file)][:3] == [45, 30, 60]

@@ -57,7 +57,7 @@ def test_a_renewed_lease_holds_and_a_lapsed_one_ends_everything(tmp_path: Path) 
     assert b"nobody renewed" in process.stderr.read()
 
 
-@pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGHUP", "SIGTERM SIGHUP"])
 def test_the_end_of_the_other_side_ends_everything_and_its_folders(tmp_path: Path, how: str) -> None:
     folder, other = tmp_path / "private", tmp_path / "other"
     other.mkdir()
@@ -68,9 +68,12 @@ def test_the_end_of_the_other_side_ends_everything_and_its_folders(tmp_path: Pat
         assert process.stdin
         process.stdin.close()
     else:
-        os.kill(process.pid, getattr(signal, how))
+        for name in how.split():  # both at once is what systemd sends to a session
+            os.kill(process.pid, getattr(signal, name))
     assert process.wait(10) == 0
     assert gone(pids)
+    assert process.stderr
+    assert b"Traceback" not in process.stderr.read()
     assert not folder.exists()
     assert not other.exists()
 

@@ -46,7 +46,7 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     _accuracies(left, found)
     _drops(right, found)
     left.set_yticks(range(len(found)), names, fontsize=8)
-    left.invert_yaxis()
+    left.set_ylim(len(found) - 0.5, -0.5)  # from the top down
     datasets = ", ".join(dict.fromkeys(str(own.record["dataset"]) for own in found))
     sizes = {tuple(own.record["input_shape"][:2]) for own in found}
     shape = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))

@@ -97,6 +97,7 @@ def identity(cell: Cell) -> dict[str, Any]:
 
 #: Names as the paper and Keras write them.
 MODEL_NAMES = {
+    "densenet121": "DenseNet121",
     "densenet169": "DenseNet169",
     "densenet201": "DenseNet201",
     "resnet101": "ResNet101",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 
@@ -14,10 +14,15 @@ from harness.report.figures import canvas
 from harness.report.figures.trained import Trained, trainings
 from harness.results.cells import Cell
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 COLUMNS = (
     *("model", "split", "transfer_layer", "wire_format", "dataset", "seed", "payload_bytes", "drop_points"),
     *("drop_low_points", "drop_high_points", "bandwidth_mbps", "rtt_ms", "link_ms", "on_front"),
 )
+#: What the encodings of a panel share.
+_ALIKE = ("model", "split", "dataset", "bandwidth_mbps", "rtt_ms")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _COLOURS = {"float32": "#0b5cad", "float16": "#117733", "uint8": "#cc6611"}
 
@@ -37,16 +42,30 @@ class Point:
 def draw(cells: Sequence[Cell]) -> canvas.Drawing:
     """Each encoding by its bytes and by the accuracy that it loses; a line through those that no other one beats.
 
+    A panel for each model, cut, data set and link: across them nothing can be compared.
+
     Raises:
         HarnessError: no cell is a finished training of known size.
     """
     points = [point for own in trainings(cells) if (point := _point(own)) is not None]
     if not points:
         raise HarnessError("no finished training in these cells; run experiment=front")
-    best = front([(point.payload_bytes, point.drop_points) for point in points])
-    figure = sheets.sheet(8.6, 5.2)
-    axes = figure.add_subplot()
+    groups: dict[tuple[Any, ...], list[Point]] = {}
+    for point in points:
+        groups.setdefault(tuple(point.record[name] for name in _ALIKE), []).append(point)
     layers = list(dict.fromkeys(point.transfer_layer for point in points))
+    figure = sheets.sheet(8.6 * len(groups), 5.2)
+    records: list[dict[str, Any]] = []
+    for axes, own in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.values(), strict=True):
+        best = front([(point.payload_bytes, point.drop_points) for point in own])
+        _panel(axes, own, best, layers)
+        records += [{**point.record, "on_front": at in best} for at, point in enumerate(own)]
+    figure.legend(handles=_handles(points, layers), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return canvas.Drawing(figure, COLUMNS, records)
+
+
+def _panel(axes: Axes, points: Sequence[Point], best: set[int], layers: Sequence[str]) -> None:
+    """The encodings of one cut, as one data set judges them, over one link."""
     for point in points:
         spread = [[max(0.0, point.drop_points - _of(point, "low"))], [max(0.0, _of(point, "high") - point.drop_points)]]
         axes.errorbar(
@@ -75,9 +94,6 @@ def draw(cells: Sequence[Cell]) -> canvas.Drawing:
         loc="left", fontweight="bold", fontsize=9,
     )  # fmt: skip
     canvas.plain(axes, grid="both")
-    figure.legend(handles=_handles(points, layers), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    records = [{**point.record, "on_front": at in best} for at, point in enumerate(points)]
-    return canvas.Drawing(figure, COLUMNS, records)
 
 
 def front(points: Sequence[tuple[float, float]]) -> set[int]:
