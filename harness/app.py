@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -20,9 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.errors import GateFailure, HarnessError, SpecError
 from harness.interrupts import INTERRUPTS
 from harness.results import attempts, disk, sweeps
+from harness.results.cells import is_cell
 from harness.results.records import STATUS, write_atomic, write_json
 from harness.results.schema import SCHEMA_VERSION
 from harness.spec import Spec, composition
+from harness.streams import Tolerant
 
 INTERRUPTED = 130
 #: DESIGN, "CLI": the first of these that any cell ended with.
@@ -80,6 +82,7 @@ def refuse(error: Exception) -> int:
 def guard(main: Callable[[], Any]) -> int:
     """Run Hydra's `main`; what Hydra raises becomes one line and the exit code that DESIGN gives it."""
     INTERRUPTS.watch()  # a polite kill cleans up as Ctrl-C does
+    sys.stdout = cast(TextIO, Tolerant(sys.stdout))
     try:
         composition.compose_once(sys.argv[1:])
         if any(argument.startswith("-") for argument in sys.argv[1:]):
@@ -192,8 +195,9 @@ def _run(spec: Spec, folder: Path, runner: Runner | None) -> dict[str, Any]:
     status: dict[str, Any] = {"status": "ok", "verdict": None, "error": None, "exit_code": 0}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in RECORDS:
-            (folder / name).unlink(missing_ok=True)
+        if is_cell(folder):  # a folder that never was one has files of somebody else's by these names
+            for name in RECORDS:
+                (folder / name).unlink(missing_ok=True)
         write_atomic(folder / SPEC, spec.to_yaml())
         with INTERRUPTS.allowed():
             verdict = (runner or _default_runner())(spec, folder)
@@ -233,11 +237,18 @@ def check(spec: Spec) -> None:
 
 
 def require_room(specs: Sequence[Spec], key: str, folder: Path) -> None:
-    """Raise SpecError where the disk would not take what these cells leave.
+    """Raise SpecError where the disk would not take what these cells leave, or they would overwrite what they read.
 
     Args:
         key: names the folder of their results.
     """
+    for spec in specs:
+        for name, path in spec.inputs.items():
+            if folder.resolve() in (path.resolve(), path.resolve().parent):
+                raise SpecError(
+                    f"{name}={path}: it lies in the folder of this run, {key}={folder}, whose earlier files are "
+                    "replaced; allowed: another folder for the run"
+                )
     disk.require_room(key, folder)
     for place in {spec.profile_dir for spec in specs if spec.mode in _PROFILING}:
         disk.require_room("profile.dir", place)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import SpecError
 from harness.spec import PROJECT, Spec
-from harness.spec.fields import options
+from harness.spec.fields import from_project, options
 
 #: Of them only `plan` makes sense for a sweep; `report` is done once for an experiment, which is one.
 MODES = ("plan", "doctor", "report", "repro", "clean")
@@ -128,19 +128,20 @@ def _clean(spec: Spec) -> int:
         if not folder.is_dir():
             raise SpecError(f"from={folder}: there is no such folder")
     with lock.measuring():  # a run that measures is not cleaned away
-        removed = 0
+        removed, kept = 0, 0
         for folder in _folders(spec) or [PROJECT / "outputs", spec.profile_dir]:
             for each in cleaning.find(folder, options("experiment")):
                 try:
                     each.remove()
                 except OSError as error:
-                    print(f"error: {each.path} stays: {error}", file=sys.stderr)
+                    print(f"error: {each.path} stays: {error.strerror or error}", file=sys.stderr)
+                    kept += 1
                     continue
                 removed += each.size_bytes
                 print(f"removed {each.kind:<14} {each.path} ({each.size_bytes / 1e6:.1f} MB)")
     print(f"{removed / 1e6:.1f} MB freed")
-    return 0
+    return 1 if kept else 0
 
 
 def _folders(spec: Spec) -> list[Path]:
-    return [PROJECT / Path(name).expanduser() for name in spec.report.sources or ()]
+    return [from_project(name) for name in spec.report.sources or ()]

@@ -7,7 +7,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -34,16 +35,31 @@ def file_of(source: str, key: str) -> Path:
         if path.is_file():
             return path
         raise SpecError(f"{key}: no file at {source!r}; allowed: a Python file, or the name of an installed module")
-    try:
-        found = importlib.util.find_spec(source)
-    except (ImportError, ValueError, AttributeError):
-        found = None
+    found = _found(source)
     if found is None or found.origin is None or not Path(found.origin).is_file():
         raise SpecError(
             f"{key}: no module {source!r} that this Python ({sys.executable}) can import; allowed: an installed "
             "module, or a file that ends in .py"
         )
     return Path(found.origin)
+
+
+def _found(name: str) -> ModuleSpec | None:
+    """Where a module is. `importlib.util.find_spec` would import the packages that it lies in."""
+    found: ModuleSpec | None = None
+    above: Sequence[str] | None = None
+    parts = name.split(".")
+    for place, part in enumerate(parts):
+        if not part or (place and above is None):
+            return None
+        try:
+            found = PathFinder.find_spec(".".join(parts[: place + 1]), above)
+        except (ImportError, ValueError):
+            return None
+        if found is None:
+            return None
+        above = found.submodule_search_locations
+    return found
 
 
 def digest(source: str, key: str) -> str:
@@ -76,7 +92,7 @@ def load(source: str, key: str) -> ModuleType:
         if not source.endswith(".py"):
             return importlib.import_module(name)
         return _run(path, name)
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         sys.modules.pop(name, None)
         raise SpecError(f"{key}: {source} cannot be imported: {type(error).__name__}: {error}") from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,7 +23,8 @@ from harness.errors import SpecError
 from harness.preprocessor import datasets
 from harness.results.records import SUMMARY, csv_text, read_json, write_atomic, write_json
 from harness.results.schema import Key, Row
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.fields import from_project
 from harness.validation.statistics import candidate_name
 
 PREDICTIONS = "predictions.csv"
@@ -106,7 +107,8 @@ def over_the_link(
     key = key or _candidate(spec, rows)
     if key is None:
         return None
-    results = classify(agent, key, _images(spec), spec.measure.images, advance)
+    pictures = datasets.load(_order(spec)).test
+    results = classify(agent, key, pictures.pairs(), len(pictures), advance)
     write_predictions(folder, results)
     return record(key, spec.dataset.name, results)
 
@@ -126,12 +128,8 @@ def _order(spec: Spec) -> datasets.Order:
     """The images that are sent: of every class its share, always the same ones."""
     data, (height, width, _) = spec.dataset, spec.model.input_shape
     count = spec.measure.images if data.max_test is None else min(spec.measure.images, data.max_test)
-    path = None if data.path is None else str(PROJECT / Path(data.path).expanduser())
+    path = None if data.path is None else str(from_project(data.path))
     return datasets.Order(data.name, (height, width), path, data.builder, data.validation, None, count)
-
-
-def _images(spec: Spec) -> Iterator[LabelledImage]:
-    return datasets.load(_order(spec)).test.pairs()
 
 
 def classify(agent: Agent, key: Key, images: Iterable[LabelledImage], count: int, advance: Advance) -> list[Classified]:

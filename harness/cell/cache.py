@@ -17,7 +17,8 @@ from harness.errors import SpecError
 from harness.prediction.portable import export_profiles, import_profiles
 from harness.prediction.profile import PROFILE_VERSION, Calibration, Profiles, TierProfile
 from harness.prediction.profile_io import load_calibration, load_tier, save
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.fields import from_project
 from harness.spec.hardware import Tier
 from harness.testbed import boards, gpu, host
 
@@ -164,7 +165,7 @@ class ProfileCache:
     def profiles(self) -> Profiles | None:
         """Everything a forecast needs, or None where something is missing. Raises SpecError for a broken one."""
         if self._spec.profile.file is not None:
-            return self._imported(PROJECT / Path(self._spec.profile.file).expanduser())
+            return self._imported(from_project(self._spec.profile.file))
         tiers, calibration = self.tiers(), self.calibration()
         return Profiles(*tiers, calibration, forced=dict(self.forced)) if tiers and calibration else None
 
@@ -217,7 +218,7 @@ class ProfileCache:
     def export(self, profiles: Profiles) -> None:
         """Write the profiles in use to `profile.export`, where the spec names one."""
         if self._spec.profile.export is not None:
-            export_profiles(PROJECT / Path(self._spec.profile.export).expanduser(), profiles)
+            export_profiles(from_project(self._spec.profile.export), profiles)
 
     def keep(self, *records: TierProfile | Calibration) -> None:
         """Write profiles, each whole or not at all."""
@@ -230,7 +231,7 @@ def _check_files(spec: Spec) -> None:
         raise SpecError(
             f"profile.file={spec.profile.file}: mode={spec.mode} measures profiles of its own; allowed: mode=predict"
         )
-    if spec.profile.export is not None and (PROJECT / Path(spec.profile.export).expanduser()).is_dir():
+    if spec.profile.export is not None and from_project(spec.profile.export).is_dir():
         raise SpecError(f"profile.export={spec.profile.export} is a folder; allowed: the name of a file")
 
 

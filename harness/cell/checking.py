@@ -63,7 +63,7 @@ def check(spec: Spec) -> None:
         cache.require()
     tiers = cache.tiers()
     if tiers is not None:
-        constraints.require(spec.constraints, facts(spec, tiers[0]))
+        constraints.require(spec.constraints, facts(spec, *tiers[:2]))
     if tiers is not None and not isinstance(spec.measure.splits, str):
         require_cuts(spec.measure.splits, [cut.index for cut in tiers[0].cuts])
 

@@ -7,7 +7,6 @@ forecast stands beside what is measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cell import outcome
@@ -22,7 +21,8 @@ from harness.report import console
 from harness.report.progress import Steps
 from harness.results.records import CellWriter
 from harness.results.schema import Row, Sample
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.fields import from_project
 from harness.validation import statistics
 from harness.validation.server import cross_check
 
@@ -65,7 +65,7 @@ def find(spec: Spec) -> Deployment:
             "hardware.edge.deployment=null: hardware.edge.endpoint=per_cut runs a deployment; give the folder of a "
             "mode=deploy run"
         )
-    found = manifest.load(PROJECT / Path(given).expanduser())
+    found = manifest.load(from_project(given))
     model = found.manifest.model
     if (model["name"], found.manifest.input_shape) != (spec.model.name, tuple(spec.model.input_shape)):
         raise SpecError(

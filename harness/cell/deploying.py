@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from harness.report.progress import Steps
 from harness.results.accuracy import ACCURACY, TL_MODEL
 from harness.results.records import SUMMARY, read_json, write_json
 from harness.results.schema import Key
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.fields import from_project
 from harness.testbed.link import link_spec
 from harness.transfer import wire
 from harness.validation.statistics import candidate_name
@@ -41,7 +43,7 @@ def run(spec: Spec, folder: Path) -> None:
     key = candidate(spec)
     path = trained(spec)
     request = {
-        "folder": str(folder),
+        "folder": str(folder.absolute()),
         "model": asdict(model_spec(spec)),
         "key": str(key),
         "trained": str(path) if path is not None else None,
@@ -53,7 +55,8 @@ def run(spec: Spec, folder: Path) -> None:
             "harness.preprocessor.splitter", request, log=folder / "logs" / "splitter.log", advance=steps
         )
     write_json(folder / SUMMARY, {"verdict": None, "deployment": {**made, "files": len(made["files"])}})
-    print("\n".join(_lines(made, key, folder)), flush=True)
+    shape = f"model.input_shape={list(spec.model.input_shape)}".replace(" ", "")
+    print("\n".join(_lines(made, key, folder, [*named(spec), shape])), flush=True)
 
 
 def candidate(spec: Spec) -> Key:
@@ -82,7 +85,7 @@ def trained(spec: Spec) -> Path | None:
     """The trained TLModel's file, None where the model is deployed as it is. Raises SpecError where there is none."""
     if spec.deploy.trained is None:
         return None
-    path = PROJECT / Path(spec.deploy.trained).expanduser()
+    path = from_project(spec.deploy.trained)
     file = path / TL_MODEL if path.is_dir() else path
     if not file.is_file():
         raise SpecError(
@@ -129,7 +132,16 @@ def _accuracy(path: Path | None) -> dict[str, Any] | None:
     return {name: value for name, value in found.items() if name != "history"} or None
 
 
-def _lines(made: dict[str, Any], key: Key, folder: Path) -> list[str]:
+def named(spec: Spec) -> list[str]:
+    """The arguments that name the cell's network."""
+    model = spec.model
+    if model.architecture is not None:
+        return [f"model={model.name}"]
+    source = f"model.file={model.file}" if model.file is not None else f"model.factory={model.factory}"
+    return ["model=own", f"model.name={model.name}", source]
+
+
+def _lines(made: dict[str, Any], key: Key, folder: Path, named: Sequence[str]) -> list[str]:
     onnx = made["onnx"]
     error = onnx.get("max_abs_error")
     native = onnx.get("omitted_because") or (
@@ -140,6 +152,6 @@ def _lines(made: dict[str, Any], key: Key, folder: Path) -> list[str]:
         f"  device.keras, edge.keras: reloaded within {made['reload_error']:.1g} of the TLModel",
         f"  triton/python/{made['triton_model']}: for a Triton with the python backend, TensorFlow and Keras",
         f"  triton/onnx: {native}",
-        f"Run it: python run.py mode=measure model={made['model']['name']} hardware.edge.endpoint=per_cut "
+        f"Run it: python run.py mode=measure {' '.join(named)} hardware.edge.endpoint=per_cut "
         f"hardware.edge.deployment={folder}",
     ]

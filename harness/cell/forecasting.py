@@ -46,7 +46,12 @@ def forecast(spec: Spec, evidence: Evidence, link: LinkSpec, circumstances: Circ
         _fill_paper(rows, evidence, link, spec)
     if circumstances is not None:
         fill(rows, predictors.fit(spec.predictor.name, evidence), link, spec, circumstances, "forecast_ms")
-    constraints.apply(rows, constraints.judge(rows, spec.constraints, facts(spec, evidence.model)))
+    constraints.apply(
+        rows,
+        constraints.judge(
+            rows, spec.constraints, facts(spec, evidence.model, evidence.profiles.edge if evidence.profiles else None)
+        ),
+    )
     return rows
 
 
@@ -72,15 +77,21 @@ def look_up(
     return Lookup(axes.bandwidth_mbps, axes.rtt_ms, found.keys, cells)
 
 
-def facts(spec: Spec, model: TierProfile | ModelFeatures) -> constraints.Facts:
-    """What the user's constraints need to know; both tiers of a local cell are this host."""
+def facts(spec: Spec, model: TierProfile | ModelFeatures, edge: TierProfile | None = None) -> constraints.Facts:
+    """What the user's constraints need to know.
+
+    Each tier goes by the names of the pair and of the host that it was profiled on.
+
+    Args:
+        edge: its profile; None: it is where the device is.
+    """
     if spec.hardware.kind == "recorded":
         return recorded_facts(spec, model)
-    host = str(model.fingerprint.get("host", "")) if isinstance(model, TierProfile) else ""
-    names = tuple(filter(None, (spec.hardware.name, host.split(",")[0], host)))
-    return constraints.model_facts(
-        model, systems={"device": names, "edge": names}, leakage=revealed.by_candidate(spec, model)
-    )
+    systems = {}
+    for tier, profile in (("device", model), ("edge", edge or model)):
+        host = str(profile.fingerprint.get("host", "")) if isinstance(profile, TierProfile) else ""
+        systems[tier] = tuple(filter(None, (spec.hardware.name, host.split(",")[0], host)))
+    return constraints.model_facts(model, systems=systems, leakage=revealed.by_candidate(spec, model))
 
 
 def recorded_facts(spec: Spec, model: TierProfile | ModelFeatures) -> constraints.Facts:

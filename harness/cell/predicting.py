@@ -48,7 +48,7 @@ def predict(spec: Spec, folder: Path) -> None:
         "drift_observations": len(history.observed(spec)),
         "drift_error": evidence.drift_error or None,
     }
-    ranking = ranked(spec, rows, facts(spec, evidence.model))
+    ranking = ranked(spec, rows, facts(spec, evidence.model, evidence.profiles.edge if evidence.profiles else None))
     summary |= forced
     summary |= {"ranking": ranking.as_dict()}
     with CellWriter(folder) as writer:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from harness.cell.journal import Journal
 from harness.dnn.features import LayerFeatures
+from harness.errors import HarnessError
 from harness.prediction.monotonic import TimedSlice, find_flags, require_usable
 from harness.prediction.profile import CutRecord, TierProfile
 from harness.profiling.timing import Times
@@ -95,12 +96,17 @@ def profile_tiers(
     session = _Session(agent, tuple(fingerprints), journals, method, advance)
     session.time(_BLOCKS, works, method.execution, method.rounds, method.warmup)
     session.time(_EAGER, theirs, "eager", method.eager_rounds, min(method.warmup, 1))
-    profiles = {
-        tier: _tier_profile(
-            tier, fingerprint, cuts, loaded, _by_work(journals[tier], _BLOCKS), _by_work(journals[tier], _EAGER)
-        )
-        for tier, fingerprint in fingerprints.items()
-    }
+    try:
+        profiles = {
+            tier: _tier_profile(
+                tier, fingerprint, cuts, loaded, _by_work(journals[tier], _BLOCKS), _by_work(journals[tier], _EAGER)
+            )
+            for tier, fingerprint in fingerprints.items()
+        }
+    except HarnessError:  # of no use: whoever runs again makes it from nothing
+        for journal in journals.values():
+            journal.remove()
+        raise
     sized = bool(loaded.get("sized"))  # the Communicator writes every tensor in a size that depends on its content
     measured = [own for own in method.encodings if sized or own.content_dependent]
     unsized = [str(key) for key in _split_keys(cuts, measured)]

@@ -30,7 +30,8 @@ from harness.prediction.recorded_replay import (
 )
 from harness.prediction.recording import Recording, restricted
 from harness.results.schema import Key
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.fields import from_project
 from harness.transfer.encoding import Encoding
 
 #: The `system` of a tier that a file of `profile.export` holds.
@@ -187,4 +188,4 @@ def recorded_path(spec: Spec) -> Path:
             f"hardware.profiles=null: hardware={spec.hardware.name} needs a folder of recorded profiles; "
             "set hardware.profiles=FOLDER, e.g. a checkout of qub-blesson/ScissionTL, or a file of profile.export"
         )
-    return (PROJECT / Path(spec.hardware.profiles).expanduser()).resolve()
+    return from_project(spec.hardware.profiles).resolve()

@@ -18,7 +18,8 @@ from harness.results.accuracy import Row, find
 from harness.results.labels import parse_label
 from harness.results.records import ENVIRONMENT, SUMMARY, write_json
 from harness.results.schema import Key
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.fields import from_project
 from harness.spec.training import Descent
 from harness.testbed import host
 from harness.transfer import wire
@@ -56,7 +57,7 @@ def run(spec: Spec, folder: Path) -> None:
     with Steps() as steps:
         made = workers.run("harness.preprocessor.trainer", request, log=folder / "logs" / "trainer.log", advance=steps)
     write_json(folder / SUMMARY, {"verdict": None, "accuracy": made})
-    print("\n".join(lines(made, folder, _named(spec))), flush=True)
+    print("\n".join(lines(made, folder, deploying.named(spec))), flush=True)
 
 
 def order_of(spec: Spec) -> Order:
@@ -81,7 +82,7 @@ def order_of(spec: Spec) -> Order:
         original=Recipe(**_descent(train.original), bn_momentum=train.bn_momentum),
         seed=spec.seed,
         original_seed=first,
-        cache=PROJECT / Path(train.dir).expanduser(),
+        cache=from_project(train.dir),
         recalibration=train.recalibration,
         control=train.control,
         deterministic=train.deterministic,
@@ -100,15 +101,6 @@ def candidate(spec: Spec) -> Key:
         )
     split = spec.split if spec.split is not None else deploying.candidate(spec).split
     return Key("split", split, encodings.layer_of(spec).label, found.label)
-
-
-def _named(spec: Spec) -> list[str]:
-    """The arguments that name the cell's network."""
-    model = spec.model
-    if model.architecture is not None:
-        return [f"model={model.name}"]
-    source = f"model.file={model.file}" if model.file is not None else f"model.factory={model.factory}"
-    return ["model=own", f"model.name={model.name}", source]
 
 
 def lines(made: dict[str, Any], folder: Path, named: Sequence[str] = ()) -> list[str]:
@@ -155,4 +147,4 @@ def _descent(part: Descent) -> dict[str, Any]:
 
 
 def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(PROJECT / Path(path).expanduser())
+    return None if path is None else str(from_project(path))

@@ -9,8 +9,10 @@ Everything that libraries print goes to standard error.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,12 +20,14 @@ from typing import Any
 
 from harness.errors import HarnessError
 
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 #: What does the work: (request, advance) to the result.
 Work = Callable[[dict[str, Any], Callable[[str, float], None]], dict[str, Any]]
 
 
 def serve(work: Work) -> None:
-    """Do one piece of work and end the process with code 0, or 1 where it failed."""
+    """Do one piece of work and end the process with code 0, or 1 where it failed; killed with whoever asked for it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

@@ -55,7 +55,7 @@ def find_cells(folder: Path) -> list[Cell]:
     Where `folder` is a sweep that ended early, also its cells that never began.
     """
     marked = {path.parent for mark in _MARKS for path in Path(folder).rglob(mark)} - {Path(folder)}
-    marked = {path for path in marked if not {".hydra", ".code"} & set(path.parts)}
+    marked = {path for path in marked if not {".hydra", ".code"} & set(path.relative_to(folder).parts)}
     cells = [read_cell(path, str(path.relative_to(folder))) for path in marked]
     return sorted([*cells, *_not_begun(Path(folder), marked)], key=lambda cell: _natural(cell.folder))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.results.occupied import vacant
 from harness.results.records import STATUS
 
 _SPEC = "spec.yaml"
@@ -38,11 +41,15 @@ class Ours:
     size_bytes: int
 
     def remove(self) -> None:
-        """Raises OSError where the file system refuses."""
-        if self.path.is_dir():
-            shutil.rmtree(self.path)
-        else:
+        """Raises OSError where the file system refuses, or somebody is at work in it or in the sweep that it is of."""
+        if not self.path.is_dir():
             self.path.unlink()
+            return
+        with ExitStack() as held:
+            for folder in (self.path.parent, self.path):
+                if (holder := held.enter_context(vacant(folder))) is not None:
+                    raise OSError(errno.EBUSY, f"{holder} is running in {folder}")
+            shutil.rmtree(self.path)
 
 
 def find(folder: Path, figures: Collection[str] = ()) -> list[Ours]:
@@ -64,11 +71,13 @@ def _find(folder: Path, figures: Collection[str]) -> Iterator[Ours]:
             kind = "log of a host" if path.name in _LOGS else "profile" if _PROFILE.fullmatch(path.name) else None
             if kind:
                 yield Ours(path, kind, path.stat().st_size)
+        elif not path.is_dir():  # a socket or the like
+            continue
         elif _is_cell(path):
             yield Ours(path, "cell", _size(path))
         elif _is_sweep(path, figures):
             yield Ours(path, "sweep", _size(path))
-        elif path.is_dir():
+        else:
             yield from _find(path, figures)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 Value = int | float | str
 
@@ -42,7 +43,9 @@ def parse_label(text: str) -> tuple[str, dict[str, Value]]:
 
 
 def _shown(value: Value) -> str:
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return format(Decimal(repr(value)), "f").removesuffix(".0")  # 1e-05 would come back as a text
 
 
 def _value(text: str) -> Value:

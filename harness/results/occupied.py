@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.errors import SpecError
@@ -42,6 +43,25 @@ def occupy(key: str, folder: Path) -> None:
             "another folder, or this one once that has ended"
         ) from None
     _HELD[place] = descriptor
+
+
+@contextmanager
+def vacant(folder: Path) -> Iterator[str | None]:
+    """Keep everybody from beginning in a folder while entered; where somebody is at work in it, who that is.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield holder(descriptor).removeprefix(", ") or "another process"
+            return
+        yield None
+    finally:
+        os.close(descriptor)
 
 
 def bequeathed() -> dict[str, str]:

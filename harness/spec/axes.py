@@ -21,10 +21,13 @@ def parse_axis(value: object) -> object:
 
     Raises ValueError for a text that is neither.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return [float(value)]
-    if isinstance(value, list | tuple):
-        return [float(each) if isinstance(each, int) and not isinstance(each, bool) else each for each in value]
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return [float(value)]
+        if isinstance(value, list | tuple):
+            return [float(each) if isinstance(each, int) and not isinstance(each, bool) else each for each in value]
+    except OverflowError:
+        raise ValueError("a number larger than any that can be computed with") from None
     if not isinstance(value, str):
         return value
     parts = value.split(":")

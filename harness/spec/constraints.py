@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -110,7 +111,9 @@ class Constraints(Part):
         for name, weight in value.items():
             if name not in OBJECTIVES:
                 raise ValueError(f"no objective {str(name)!r}; {allowed}{nearest(str(name), OBJECTIVES)}")
-            number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            number = (
+                isinstance(weight, int | float) and not isinstance(weight, bool) and abs(weight) <= sys.float_info.max
+            )
             if not number or not math.isfinite(weight) or weight < 0:
                 raise ValueError(f"the weight of {name} is no number from 0 on; {allowed}")
         if not any(value.values()):

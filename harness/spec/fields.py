@@ -9,12 +9,27 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.errors import SpecError
+
 #: Where this code lies: what processes import, and conf/. In a sweep a copy made when it was started.
 CODE = Path(__file__).resolve().parents[2]
 #: Names the checkout to a process that runs from a copy of its code.
 PROJECT_VARIABLE = "HARNESS_PROJECT"
 #: The checkout: relative folders of a spec are meant from here, wherever the command was typed.
 PROJECT = Path(os.environ.get(PROJECT_VARIABLE) or CODE)
+
+
+def from_project(text: str) -> Path:
+    """A path of a spec: meant from the checkout where it is relative.
+
+    Raises:
+        SpecError: it begins with the home of a user that there is not.
+    """
+    try:
+        return PROJECT / Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise SpecError(f"{text}: there is no user {user[1:]!r} whose home {user} could be; give a path") from None
 
 
 class Part(BaseModel):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field as Constrained
 from pydantic import model_validator
 
 from harness import outside
-from harness.spec.fields import PROJECT, Cuts, Part, field
+from harness.spec.fields import PROJECT, Cuts, Part, field, from_project
 
 
 class Model(Part):
@@ -31,7 +30,9 @@ class Model(Part):
         "height, width and channels of the input picture", "pixels"
     )
     preprocessing: Literal["tf", "torch", "caffe", "unit", "raw"] = field("how a picture becomes the input tensor")
-    weights: str | None = field("null (random, from the seed), imagenet, or a weights file")
+    weights: str | None = field(
+        "null (random, from the seed), imagenet, or a weights file; a relative one is meant from the project"
+    )
     landmarks: Cuts = field("cuts that are always measured: Keras indices of the last device layer")
     classes: int | None = field(
         "classes of its scores; null: ImageNet's 1000, or with mode=train those of the data set", ge=2, default=None
@@ -56,10 +57,13 @@ class Model(Part):
 
     @property
     def located(self) -> dict[str, str | None]:
-        """`file` and `factory` as every process finds them, wherever it runs."""
+        """`file`, `factory` and `weights` as every process finds them, wherever it runs."""
+        found: dict[str, str | None] = {}
         if self.file is not None:
-            return {"file": str((PROJECT / Path(self.file).expanduser()).resolve()), "factory": None}
-        if self.factory is not None:
+            found = {"file": str(from_project(self.file).resolve()), "factory": None}
+        elif self.factory is not None:
             source, name = outside.attribute(self.factory, PROJECT, "model.factory")
-            return {"file": None, "factory": f"{source}:{name}"}
-        return {}
+            found = {"file": None, "factory": f"{source}:{name}"}
+        if self.weights is not None and self.weights != "imagenet":
+            found["weights"] = str(from_project(self.weights).resolve())
+        return found

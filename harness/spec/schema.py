@@ -18,7 +18,7 @@ from harness.results.schema import SCHEMA_VERSION
 from harness.spec.axes import WhatIf, expand_shorthands
 from harness.spec.constraints import Constraints, Rank
 from harness.spec.deployment import Deploy
-from harness.spec.fields import PROJECT, Cut, Part, as_part, field, nearest
+from harness.spec.fields import Cut, Part, as_part, field, from_project, nearest
 from harness.spec.hardware import Hardware
 from harness.spec.model import Model
 from harness.spec.reporting import Report, as_typed, expand_from
@@ -106,8 +106,8 @@ class Spec(Part):
         """Files and folders of the user's that both tiers have to see."""
         found = [
             Path(path)
-            for path in (self.model.located.get("file"), self.model.weights)
-            if path not in (None, "imagenet")
+            for path in (self.model.located.get("file"), self.model.located.get("weights"))
+            if path is not None
         ]
         factory = self.model.located.get("factory")
         sources = [factory.rpartition(":")[0] if factory else None, self.transfer_layer.located]
@@ -116,9 +116,19 @@ class Spec(Part):
         ]
 
     @property
+    def inputs(self) -> dict[str, Path]:
+        """By key, files and folders that earlier cells may have made, and that this one reads."""
+        given = {
+            "deploy.trained": self.deploy.trained,
+            "hardware.edge.deployment": self.hardware.edge.deployment,
+            "link.trace": self.link.trace,
+        }
+        return {key: from_project(text) for key, text in given.items() if text is not None}
+
+    @property
     def profile_dir(self) -> Path:
         """Folder of the cached profiles."""
-        return PROJECT / Path(self.profile.dir).expanduser()
+        return from_project(self.profile.dir)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Spec:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from harness import outside
 from harness.results.labels import format_label
@@ -44,6 +44,14 @@ class TransferLayer(Part):
     def located(self) -> str | None:
         """`source` as every process finds it; None for a layer of ours."""
         return None if self.source is None else outside.locate(self.source, PROJECT)
+
+    @model_validator(mode="after")
+    def _can_be_told(self) -> TransferLayer:
+        try:
+            _ = self.text
+        except ValueError as error:
+            raise ValueError(f"its name or a parameter cannot stand in a label: {error}") from None
+        return self
 
     @property
     def text(self) -> str:

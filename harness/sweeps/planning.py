@@ -41,7 +41,15 @@ def plan(config: DictConfig, folder: Path, check: Callable[[Spec], None]) -> tup
     typed = sweep_overrides(config)
     known = sweeps.read(folder)
     record = known if known is not None and known.typed == typed else _compose(config, typed)
-    specs = [Spec.from_config(cell.spec) for cell in record.cells]
+    try:
+        specs = [Spec.from_config(cell.spec) for cell in record.cells]
+    except SpecError as error:
+        if record is not known:
+            raise
+        raise SpecError(
+            f"{folder / sweeps.FILE}: the sweep was begun by another version, whose cells this one cannot read "
+            f"({error}); allowed: another hydra.sweep.dir"
+        ) from error
     for spec in specs:
         check(spec)
     return specs, record

@@ -60,8 +60,11 @@ def launch(
 def run_frozen(sweep: Path, cell: FrozenCell) -> int:
     """One cell as the sweep has it written down; its exit code. Hydra need not compose it again."""
     folder = sweep / cell.folder
-    write_atomic(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(cell.overrides))))
-    return app.run_of_sweep(Spec.from_config(cell.spec), folder)
+    try:
+        write_atomic(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(cell.overrides))))
+        return app.run_of_sweep(Spec.from_config(cell.spec), folder)
+    except OSError as error:  # of the cell's folder alone: the other cells go on
+        return app.complain(error)
 
 
 def in_order(folder: Path, first: int, count: int) -> list[FrozenCell]:

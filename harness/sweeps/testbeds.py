@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -51,5 +52,11 @@ def check(launcher: Any, specs: Sequence[Spec]) -> None:
         value = launcher.get(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or value <= 0):
             raise SpecError(f"hydra.launcher.{key}={value} is not allowed; allowed: a number above 0")
+    cpus, wanted = launcher.get("cpus") or os.cpu_count() or 1, launcher.get("cpus_per_cell") or 1
+    if launcher.address is None and wanted > cpus:
+        raise SpecError(
+            f"hydra.launcher.cpus_per_cell={wanted}: the cluster has {cpus}, so no cell could ever start; allowed: at "
+            "most that, or a larger hydra.launcher.cpus"
+        )
     for spec in specs:
         testbed_of(spec, launcher.testbeds, own_cluster=launcher.address is None)

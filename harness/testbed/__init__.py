@@ -1,1 +1,1 @@
-"""Where the tiers live: namespaces of this host, a board over ssh, somebody's Triton; the agent that runs on a device."""
+"""Where the tiers live: namespaces here, a board over ssh, somebody's Triton; the agent that runs on a device."""

@@ -13,14 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO
 
 from harness.errors import EdgeError, HarnessError, SpecError
 from harness.offloader.connection import Connection, Tls
 from harness.offloader.tls import ssl_context
 from harness.results.addresses import split_address
-from harness.spec import CODE, PROJECT, Spec
+from harness.spec import CODE, Spec
+from harness.spec.fields import from_project
 from harness.testbed.client import AgentClient
 
 _TIMEOUT_S = 10.0
@@ -109,7 +109,7 @@ def _tls(spec: Spec) -> Tls | None:
 def _pem(name: str, given: str | None) -> str | None:
     if given is None:
         return None
-    path = PROJECT / Path(given).expanduser()
+    path = from_project(given)
     try:
         text = path.read_text(encoding="ascii", errors="replace")
     except OSError as error:

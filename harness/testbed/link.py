@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import SpecError
-from harness.spec import PROJECT, Spec
+from harness.spec import Spec
+from harness.spec.fields import from_project
 from netem.errors import LinkSpecError
 from netem.impairments import UNIMPAIRED, GilbertElliott, Impairments
 from netem.link import LinkSpec, TcpPolicy
@@ -80,7 +81,7 @@ def trace_of(spec: Spec) -> Trace | None:
 
 def trace_path(name: str) -> Path:
     """Where the file of `link.trace` lies: a relative one is meant from the project."""
-    return PROJECT / Path(name).expanduser()
+    return from_project(name)
 
 
 def variability(spec: Spec) -> LinkVariability:

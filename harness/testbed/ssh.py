@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import CapabilityError, DeviceError
-from harness.spec import PROJECT
 from harness.spec.board import Board
+from harness.spec.fields import from_project
 from harness.testbed.surroundings import last_line
 
 #: For the TCP connection and the keys; a jump host adds its own.
@@ -60,7 +60,7 @@ class Shell:
         ]
         words = ["ssh", "-T"]
         if self._board.ssh_config is not None:
-            words += ["-F", str(PROJECT / Path(self._board.ssh_config).expanduser())]
+            words += ["-F", str(from_project(self._board.ssh_config))]
         if forward is None:
             options.append("ClearAllForwardings=yes")
         else:

@@ -280,3 +280,17 @@ def test_the_configuration_is_composed_once_where_nothing_can_choose_a_sweep(
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == f"composed {times}"
+
+
+def test_a_run_does_not_replace_what_it_reads(tmp_path: Path) -> None:
+    """A finished training, a deployment or a trace in the very folder of the run would be taken away first."""
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    (trained / "tl_model.keras").write_bytes(b"weeks of work")
+    done = call(
+        PROJECT / "run.py", PROJECT, f"hydra.run.dir={trained}", "mode=deploy", "split=51", f"deploy.trained={trained}"
+    )
+    assert done.returncode == 2
+    assert "deploy.trained=" in done.stderr
+    assert "it lies in the folder of this run" in done.stderr
+    assert [path.name for path in trained.iterdir()] == ["tl_model.keras"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,26 @@ def test_a_figure_is_part_of_the_sweep_of_its_experiment(tmp_path: Path) -> None
     assert [each.kind for each in find(tmp_path)] == ["cell"]
     (tmp_path / "fig5" / "today" / "mine.svg").write_text("")
     assert [each.kind for each in find(tmp_path, ["fig5"])] == ["cell"]
+
+
+@pytest.mark.parametrize("held", ["sweep", "cell"])
+def test_what_somebody_is_at_work_in_stays(tmp_path: Path, held: str) -> None:
+    """Training and predicting hold no lock of the host, and a sweep between two cells holds none either."""
+    cell(tmp_path / "sweep" / "0")
+    (tmp_path / "sweep" / "notes.txt").write_text("so that its cells are found one by one")
+    place = tmp_path / "sweep" if held == "sweep" else tmp_path / "sweep" / "0"
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    (found,) = find(tmp_path)
+    with pytest.raises(OSError, match="is running in"):
+        found.remove()
+    assert found.path.is_dir()
+    os.close(descriptor)
+    found.remove()
+    assert not found.path.exists()
+
+
+def test_a_socket_is_passed_by(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        assert find(tmp_path) == []

@@ -41,3 +41,8 @@ def test_what_is_no_label_is_one_line(text):
 def test_a_value_that_would_not_parse_is_not_written():
     with pytest.raises(ValueError, match="not a label"):
         format_label("maxpool", {"interpolation": "a,b"})
+
+
+@pytest.mark.parametrize("value", [1e-05, 2.5e-10, 1e22, 0.1, 3.0])
+def test_a_number_comes_back_as_a_number(value):
+    assert parse_label(format_label("mine", {"scale": value})) == ("mine", {"scale": pytest.approx(value)})

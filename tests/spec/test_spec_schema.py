@@ -219,3 +219,26 @@ def test_every_option_of_every_group_fits_the_schema(file: Path) -> None:
 
 def test_the_tiers_do_not_share_a_core() -> None:
     assert "share core 0" in refusal("hardware.edge.cpu", 0)
+
+
+def test_the_home_of_nobody_is_one_line() -> None:
+    for key in ("profile.dir", "deploy.trained", "link.trace"):
+        spec = Spec.from_config(changed(key, "~no_such_user/there"))
+        with pytest.raises(SpecError, match="there is no user 'no_such_user'") as caught:
+            _ = spec.profile_dir, spec.inputs
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("whatif.bandwidth", [10**400]), ("constraints.objective", {"latency": 10**400})]
+)
+def test_a_number_that_no_float_holds_is_one_line(key: str, value: Any) -> None:
+    with pytest.raises(SpecError) as caught:
+        Spec.from_config(changed(key, value))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("own", [{"name": "my-layer"}, {"name": "mine", "parameters": {"way": "two words"}}])
+def test_a_layer_whose_name_cannot_stand_in_a_label_is_refused(own: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="cannot stand in a label"):
+        Spec.from_config(changed("transfer_layer", {"source": "docs/examples/subsample.py", **own}))
