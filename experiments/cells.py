@@ -69,7 +69,8 @@ def guarded(main: Callable[[], int]) -> NoReturn:
     try:
         sys.exit(main())
     except (HarnessError, HydraException, OmegaConfBaseException, OSError) as error:
-        told = error if isinstance(error, (HarnessError, OSError)) else explain_hydra(error)
+        of_hydra = isinstance(error, (HydraException, OmegaConfBaseException))  # some of Hydra's are OSErrors too
+        told = explain_hydra(error) if of_hydra else error
         print(f"error: {told}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, HarnessError) else 2)
 

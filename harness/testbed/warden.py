@@ -31,7 +31,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Ended(Exception):
-    """Somebody asks to end."""
+    """Somebody asks to end. `begun`: it ends by now, so that no further signal may interrupt that."""
+
+    begun = False
 
 
 def main(argv: list[str]) -> int:
@@ -53,8 +55,7 @@ def main(argv: list[str]) -> int:
         print(f"cannot start {options['command'][0]}: {error.strerror}: {error.filename}", file=sys.stderr, flush=True)
         return 1
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        _Ended.begun = True  # to ignore a signal that is pending already is an error of Python's
         _kill_all()
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -119,9 +120,9 @@ def _say(record: dict) -> None:  # type: ignore[type-arg]
 
 
 def _end(_number: int, _frame: object) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # they come together, and one is enough
-        signal.signal(number, signal.SIG_IGN)
-    raise _Ended
+    if not _Ended.begun:  # they may come together, and one is enough
+        _Ended.begun = True
+        raise _Ended
 
 
 if __name__ == "__main__":

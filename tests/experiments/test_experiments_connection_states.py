@@ -72,7 +72,7 @@ def test_the_truth_is_predicted(constants: connection_states.Constants, connecti
 def test_rows_come_out_as_they_went_in(constants: connection_states.Constants, tmp_path: Path) -> None:
     request = echo(10_000, "new")
     row = connection_states.outcome(LINK, constants, request, 10_000, samples(request, 10_000, constants))
-    other = replace(row, control="bbr", state="idle", window=float("inf"), error=-0.31)
+    other = replace(row, control="bbr", state="idle", window=None, error=-0.31)
     asked = Namespace(model="mobilenetv2", bandwidth=57.0, latency=28.0, keep_window=False, folder=tmp_path / "cells")
     assert connection_states.record(asked, [row], tmp_path) == [row]
     assert connection_states.record(asked, [other], tmp_path) == [row, other]

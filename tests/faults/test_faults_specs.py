@@ -26,7 +26,8 @@ NASTY = (
     "interval(0,1)", "glob(*)", "shuffle(1,2)", "${bandwidth}", "${nowhere}", "${oc.env:HOME}", "${oc.env:NOT_THERE}",
     "${", "${}", "$HOME", "$(reboot)", "`reboot`", "; reboot", "a b", "a\tb", "a\nb", "\\", "\\\\x", "'", '"',
     "\u00e9\u4e2d\U0001f600", "\u202e", "\x01", "%s%n", "{0}", "/", "//", "/dev/null", "/dev/zero", "/proc/self/mem",
-    "../../../etc/passwd", "~root", "~no_such_user/x", "9" * 400, ".", "..", "x" * 5000, "/" + "y" * 300, "main.py:f", "os:system", "split",
+    "../../../etc/passwd", "~root", "~no_such_user/x", "9" * 400,
+    ".", "..", "x" * 5000, "/" + "y" * 300, "main.py:f", "os:system", "split",
     "device-only", "maxpool:pool=0", "uint8+zlib",
 )  # fmt: skip
 VALUES = (

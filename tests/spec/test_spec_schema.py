@@ -222,7 +222,7 @@ def test_the_tiers_do_not_share_a_core() -> None:
 
 
 def test_the_home_of_nobody_is_one_line() -> None:
-    for key in ("profile.dir", "deploy.trained", "link.trace"):
+    for key in ("profile.dir", "deploy.trained"):
         spec = Spec.from_config(changed(key, "~no_such_user/there"))
         with pytest.raises(SpecError, match="there is no user 'no_such_user'") as caught:
             _ = spec.profile_dir, spec.inputs

@@ -27,7 +27,7 @@ class Library:
         for name in selection.experiment:
             fitting = [cell for cell in self._cells(name) if _fits(cell, selection)]
             if fitting:
-                return sorted(fitting, key=_finished, reverse=True)
+                return sorted(reversed(fitting), key=_finished, reverse=True)
         return []
 
     def _cells(self, name: str) -> list[Cell]:
