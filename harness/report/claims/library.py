@@ -25,9 +25,9 @@ class Library:
     def of(self, selection: Selection) -> list[Cell]:
         """The cells that fit, the newest first, of the first experiment that has one."""
         for name in selection.experiment:
-            fitting = [cell for cell in self._cells(name) if _fits(cell, selection)]
+            fitting = [cell for cell in reversed(self._cells(name)) if _fits(cell, selection)]
             if fitting:
-                return sorted(reversed(fitting), key=_finished, reverse=True)
+                return sorted(fitting, key=_finished, reverse=True)  # of equal age: the last by its path
         return []
 
     def _cells(self, name: str) -> list[Cell]:
