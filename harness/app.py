@@ -82,7 +82,8 @@ def refuse(error: Exception) -> int:
 def guard(main: Callable[[], Any]) -> int:
     """Run Hydra's `main`; what Hydra raises becomes one line and the exit code that DESIGN gives it."""
     INTERRUPTS.watch()  # a polite kill cleans up as Ctrl-C does
-    sys.stdout = cast(TextIO, Tolerant(sys.stdout))
+    if sys.stdout is not None:
+        sys.stdout = cast(TextIO, Tolerant(sys.stdout))
     try:
         composition.compose_once(sys.argv[1:])
         if any(argument.startswith("-") for argument in sys.argv[1:]):
@@ -244,7 +245,10 @@ def require_room(specs: Sequence[Spec], key: str, folder: Path) -> None:
     """
     for spec in specs:
         for name, path in spec.inputs.items():
-            if folder.resolve() in (path.resolve(), path.resolve().parent):
+            there, here = path.resolve(), folder.resolve()
+            of_a_cell = there.name in RECORDS or is_cell(there)
+            within = here in there.parents if key == "hydra.sweep.dir" else here == there.parent
+            if here == there or (within and of_a_cell):
                 raise SpecError(
                     f"{name}={path}: it lies in the folder of this run, {key}={folder}, whose earlier files are "
                     "replaced; allowed: another folder for the run"

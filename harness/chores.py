@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from harness.errors import SpecError
+from harness.errors import CapabilityError, SpecError
 from harness.spec import PROJECT, Spec
 from harness.spec.fields import from_project, options
 
@@ -69,7 +70,8 @@ def _doctor() -> int:
     from harness.testbed.translation import translated
     from netem.rootless import become_root_inside
 
-    translated(become_root_inside)  # as a cell does: what an ordinary user's own namespaces can do counts
+    with suppress(CapabilityError):  # then the findings say so
+        translated(become_root_inside)  # as a cell does: what an ordinary user's own namespaces can do counts
     found = examine()
     for each in found:
         print(f"{_MARKS[each.state]:<8} {each.name:<22} {each.detail}")

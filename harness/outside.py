@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -45,20 +45,19 @@ def file_of(source: str, key: str) -> Path:
 
 
 def _found(name: str) -> ModuleSpec | None:
-    """Where a module is. `importlib.util.find_spec` would import the packages that it lies in."""
-    found: ModuleSpec | None = None
-    above: Sequence[str] | None = None
+    """Where a module is. `importlib.util.find_spec` of a dotted name would import the packages that it lies in."""
     parts = name.split(".")
-    for place, part in enumerate(parts):
-        if not part or (place and above is None):
-            return None
-        try:
-            found = PathFinder.find_spec(".".join(parts[: place + 1]), above)
-        except (ImportError, ValueError):
-            return None
-        if found is None:
-            return None
-        above = found.submodule_search_locations
+    if not all(parts):
+        return None
+    try:
+        found = importlib.util.find_spec(parts[0])
+        for place in range(1, len(parts)):
+            above = None if found is None else found.submodule_search_locations
+            if above is None:
+                return None
+            found = PathFinder.find_spec(".".join(parts[: place + 1]), list(above))
+    except (ImportError, ValueError, AttributeError, KeyError):
+        return None
     return found
 
 

@@ -19,7 +19,6 @@ from pyroute2 import IPRoute
 
 from netem import interfaces, nic_restore, nic_survey, nic_tcp, nic_tree
 from netem.backends import missing_qdiscs
-from netem.backends import require_qdiscs as needs_qdiscs
 from netem.errors import CapabilityError, LinkSpecError, ShapingError
 from netem.interfaces import Backend
 from netem.link import LinkSpec
@@ -144,7 +143,11 @@ def _apply(
         nic_survey.require_route(ip, nic, index)
         foreign = nic_survey.foreign(nic.interface, index, replace_foreign)
         backend = wanted or ("rate-only" if missing_qdiscs("netem") else "netem")
-        needs_qdiscs(backend)
+        if missing := missing_qdiscs(backend):
+            raise CapabilityError(
+                f"this kernel has no {' and no '.join(missing)}, which the backend {backend} needs: load the module "
+                "(modprobe); allowed for an interface are netem and rate-only"
+            )
         notes += nic_survey.left_out(nic.link, backend, allow_no_delay)
         path_rtt_ms = nic_survey.path_rtt_ms(nic.peer)
         mtu, segments = nic_survey.shape_of(ip, index)

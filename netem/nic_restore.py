@@ -54,9 +54,15 @@ def _steps_there(ip: IPRoute, record: dict[str, Any]) -> list[Step]:
         ("qdiscs", lambda: nic_tree.take_off(ip, index, root=own_root, ingress=own_ingress)),
         ("TCP settings", lambda: nic_tcp.put_back(ip, record["tcp"])),
         ("gso_max_segs", lambda: ip.link("set", index=index, gso_max_segs=record["gso_max_segs"])),
-        ("GRO", lambda: record.get("gro") and interfaces.set_gro(record["interface"], True)),
+        ("GRO", lambda: _glue(record)),
         ("the former qdiscs", lambda: nic_foreign.put_back(index, _missing(index, foreign))),
     ]
+
+
+def _glue(record: dict[str, Any]) -> None:
+    """Raises ShapingError where GRO was on and is not any more."""
+    if record.get("gro") and not interfaces.set_gro(record["interface"], True):
+        raise ShapingError(f"it cannot be switched on again: ethtool -K {record['interface']} gro on")
 
 
 def _steps_gone(ip: IPRoute, record: dict[str, Any]) -> list[Step]:

@@ -39,3 +39,9 @@ def test_code_that_ends_the_process_does_not_end_ours(package: Path, tmp_path: P
     for source in (str(tmp_path / "net.py"), "their_package.nets"):
         with pytest.raises(SpecError, match="cannot be imported: SystemExit"):
             outside.load(source, "key")
+
+
+def test_a_folder_without_an_init_within_a_package_is_looked_into(package: Path) -> None:
+    (package / "outer" / "inner").mkdir(parents=True)
+    (package / "outer" / "inner" / "nets.py").write_text("")
+    assert outside.file_of("their_package.outer.inner.nets", "key") == package / "outer" / "inner" / "nets.py"

@@ -72,15 +72,8 @@ def explore(
     """`whatif.csv` and the map; what they come to, for the summary.
 
     Raises:
-        SpecError: nothing can win, or a time limit would have to be judged at each point.
+        SpecError: nothing can win.
     """
-    for name in ("max_latency_ms", "max_device_ms", "max_edge_ms", "max_device_share", "max_edge_share"):
-        if getattr(spec.constraints, name) is not None:
-            raise SpecError(
-                f"constraints.{name}: a time limit is judged on the cell's own link and device alone, so it says "
-                "nothing of the others on the map; allowed with several bandwidths, latencies or paces: null (the "
-                "time of the winner is in whatif.csv)"
-            )
     from harness.report import whatif  # draws: late
 
     axes = Axes(

@@ -148,6 +148,16 @@ def _tensor_bytes(output: Any) -> int:
     return sum(FLOAT32_BYTES * math.prod(tensor.shape[1:]) for tensor in tensors)
 
 
+def _placed(layer: Any) -> bool:
+    """Whether it is known what a layer of a nested model takes and gives: not in a class with a call of its own, nor
+    where the nested model leaves its size open."""
+    try:
+        shapes = (layer.input.shape, layer.output.shape)
+    except (AttributeError, ValueError):  # never called, or several inputs or outputs
+        return False
+    return all(side is not None for shape in shapes for side in shape[1:])
+
+
 def _macs(layer: Any) -> int:
     """Multiply-accumulates of one layer for batch 1.
 
@@ -156,7 +166,7 @@ def _macs(layer: Any) -> int:
     layers together.
     """
     if hasattr(layer, "layers"):
-        return sum(_macs(inner) for inner in layer.layers)
+        return sum(_macs(inner) for inner in layer.layers if _placed(inner))
     kind = type(layer).__name__
     if kind == "Dense":
         return int(math.prod(layer.output.shape[1:]) * layer.kernel.shape[0])

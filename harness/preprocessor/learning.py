@@ -99,16 +99,6 @@ def logits(model: Any) -> Any:
             return tf.matmul(body(x, training=training), last.kernel) + (last.bias if last.use_bias else 0.0)
 
         return dense
-    if getattr(last, "activation", keras.activations.linear) is keras.activations.linear and not _normalises(last):
+    if getattr(last, "activation", None) is keras.activations.linear:
         return lambda x, training: model(x, training=training)
     return lambda x, training: tf.math.log(tf.maximum(model(x, training=training), _LEAST_SCORE))
-
-
-def _normalises(layer: Any) -> bool:
-    """Whether a layer without an activation of its own gives probabilities all the same."""
-    import keras
-
-    inner = getattr(layer, "layers", None)
-    if inner:
-        return _normalises(inner[-1]) or getattr(inner[-1], "activation", None) is keras.activations.softmax
-    return isinstance(layer, keras.layers.Softmax)

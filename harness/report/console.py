@@ -150,7 +150,12 @@ def new_table(title: str) -> Table:
     from rich.text import Text
 
     # a Text: brackets in a user's names are no markup
-    return Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    return Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def new_console(file: TextIO | None) -> Console:

@@ -65,5 +65,5 @@ class Model(Part):
             source, name = outside.attribute(self.factory, PROJECT, "model.factory")
             found = {"file": None, "factory": f"{source}:{name}"}
         if self.weights is not None and self.weights != "imagenet":
-            found["weights"] = str(from_project(self.weights).resolve())
+            found["weights"] = str(from_project(self.weights).absolute())
         return found

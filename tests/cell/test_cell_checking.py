@@ -45,3 +45,8 @@ def test_a_self_test_that_cannot_be_done_is_refused(overrides: tuple[str, ...], 
 @pytest.mark.parametrize("command", LINKS)
 def test_a_link_that_is_shown_is_not_refused(command: str) -> None:
     check(spec(*(word for word in shlex.split(command) if "=" in word)))
+
+
+def test_a_grid_under_a_time_limit_is_refused_before_anything_is_written() -> None:
+    with pytest.raises(SpecError, match=r"constraints\.max_latency_ms says nothing of the other links"):
+        check(spec("mode=predict", "bandwidth=[10,57]", "constraints.max_latency_ms=100"))

@@ -164,3 +164,20 @@ def test_what_no_cut_can_be_told_of_is_one_line(tmp_path: Path, code: str, says:
     with pytest.raises(SpecError, match=says) as caught:
         cuts.find_cuts(model)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3), layers.ReLU()])",
+        "type('Block', (keras.Model,), {'__init__': lambda self: (keras.Model.__init__(self), "
+        "setattr(self, 'conv', layers.Conv2D(4, 3)))[2:] or None, 'call': lambda self, x: self.conv(x)})()",
+    ],
+)
+def test_a_nested_model_that_keeps_its_shapes_to_itself_is_no_error(tmp_path: Path, base: str) -> None:
+    code = f"x = keras.Input((48, 64, 3)); y = layers.GlobalAveragePooling2D()(({base})(x))\n    "
+    model = zoo.build(
+        replace(of_code(tmp_path, code + "return keras.Model(x, layers.Dense(5)(y))"), input_shape=(48, 64, 3))
+    )
+    features = graph_features(model, cuts.find_cuts(model))
+    assert sum(own.macs for block in features.blocks for own in block.values()) >= 4 * 5
