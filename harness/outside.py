@@ -51,12 +51,15 @@ def _found(name: str) -> ModuleSpec | None:
         return None
     try:
         found = importlib.util.find_spec(parts[0])
-        for place in range(1, len(parts)):
-            above = None if found is None else found.submodule_search_locations
-            if above is None:
+        folders = list(found.submodule_search_locations or ()) if found else []
+        for part in parts[1:]:
+            found = PathFinder.find_spec(part, folders) if folders else None
+            if found is None:
                 return None
-            found = PathFinder.find_spec(".".join(parts[: place + 1]), list(above))
-    except (ImportError, ValueError, AttributeError, KeyError):
+            # Of a folder without __init__.py the locations cannot be asked for: that would take its parent imported.
+            inner = [str(Path(folder, part)) for folder in folders]
+            folders = inner if found.loader is None or found.submodule_search_locations is not None else []
+    except (ImportError, ValueError, AttributeError):
         return None
     return found
 
