@@ -58,6 +58,7 @@ venv: $(STAMP)
 $(STAMP): requirements.lock
 	@$(or $(PYTHON),false) $(IS_3_11) 2>/dev/null || { echo "error: Python 3.11 is needed;" \
 	"$(if $(PYTHON),PYTHON=$(PYTHON) is not,neither python3.11 nor python3 is): install it, or make PYTHON=PATH" >&2; exit 1; }
+	@[ ! -L .venv ] || { echo "error: .venv is a link, and installing would empty what it points to: remove the link" >&2; exit 1; }
 	@rm -f .venv/.installed-*
 	@echo "installing the locked packages into .venv (some minutes)"
 	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; \

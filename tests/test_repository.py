@@ -68,6 +68,18 @@ def test_an_install_that_fails_is_done_anew_and_one_that_worked_is_not(tmp_path:
     assert "Nothing to be done" in run("make", "venv", folder=tmp_path).stdout
 
 
+def test_an_environment_elsewhere_is_not_emptied_through_a_link(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    (tmp_path / "requirements.lock").write_text("")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("")
+    (tmp_path / ".venv").symlink_to("elsewhere")
+    done = run("make", "venv", folder=tmp_path)
+    assert done.returncode == 2
+    assert "error: .venv is a link" in done.stderr
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["kept"]
+
+
 @pytest.mark.parametrize("python", ["/nowhere/python3.11", "false", ""])
 def test_a_wrong_python_is_one_line(tmp_path: Path, python: str) -> None:
     shutil.copy(PROJECT / "Makefile", tmp_path)
