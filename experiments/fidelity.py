@@ -2,10 +2,11 @@
 
     python experiments/fidelity.py [--folder FOLDER] [--only TEXT] [--minutes N] [--anew] [--table]
 
-Runs 27 cells of some six minutes, each of at least 20 cuts (29 exist in InceptionV3) and the naive baselines. What a
-cell came to is put on record in `experiments/records/fidelity.jsonl`; a cell that is there is not run again, but with
-`--anew` in a new `--folder`. The table goes to the console and to `experiments/records/fidelity.md`. `--only` takes
-the cells whose name holds TEXT, `--minutes` starts none later than that, `--table` runs none.
+Runs 27 cells of 6 to 18 minutes each, as fast as the host is, with nothing beside them; each of at least 20 cuts (29
+exist in InceptionV3) and the naive baselines. What a cell came to is put on record in
+`experiments/records/fidelity.jsonl`; a cell that is there is not run again, but with `--anew` in a new `--folder`. The
+table goes to the console and to `experiments/records/fidelity.md`. `--only` takes the cells whose name holds TEXT,
+`--minutes` starts none later than that, `--table` runs none.
 
 `of the cuts` is the MAPE of the splits alone, of which no anchor shares one (the naive baselines are anchors too).
 A row's verdict is this experiment's own and needs no gate: `holds` where MAPE <= 2 %, p95 <= 4 %, |bias| <= 1 %,

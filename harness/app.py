@@ -237,8 +237,8 @@ def check(spec: Spec) -> None:
     check_cell(spec)
 
 
-def require_room(specs: Sequence[Spec], key: str, folder: Path) -> None:
-    """Raise SpecError where the disk would not take what these cells leave, or they would overwrite what they read.
+def require_apart(specs: Sequence[Spec], key: str, folder: Path) -> None:
+    """Raise SpecError where these cells would overwrite what they read.
 
     Args:
         key: names the folder of their results.
@@ -253,6 +253,14 @@ def require_room(specs: Sequence[Spec], key: str, folder: Path) -> None:
                     f"{name}={path}: it lies in the folder of this run, {key}={folder}, whose earlier files are "
                     "replaced; allowed: another folder for the run"
                 )
+
+
+def require_room(specs: Sequence[Spec], key: str, folder: Path) -> None:
+    """Raise SpecError where the disk would not take what these cells leave.
+
+    Args:
+        key: names the folder of their results.
+    """
     disk.require_room(key, folder)
     for place in {spec.profile_dir for spec in specs if spec.mode in _PROFILING}:
         disk.require_room("profile.dir", place)

@@ -36,6 +36,7 @@ class Experiment(Callback):  # type: ignore[misc]
             if chores.asked([spec]):
                 raise SystemExit(chores.run([spec], folder))
             app.check(spec)
+            app.require_apart([spec], "hydra.run.dir", folder)
             app.require_room([spec], "hydra.run.dir", folder)
             occupied.occupy("hydra.run.dir", folder)
         except Exception as error:
@@ -61,6 +62,7 @@ class Experiment(Callback):  # type: ignore[misc]
                 raise SystemExit(chores.run([specs[number] for number in record.sequence], folder, record.sequence))
             planning.check_launcher(config, specs)
             planning.require_same(folder, record)
+            app.require_apart(specs, "hydra.sweep.dir", folder)
             app.require_room(specs, "hydra.sweep.dir", folder)
             occupied.occupy("hydra.sweep.dir", folder)
             lasting = any(spec.mode not in freezing.AT_ONCE for spec in specs)

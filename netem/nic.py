@@ -142,8 +142,12 @@ def _apply(
         index = nic_survey.index_of(nic.interface)
         nic_survey.require_route(ip, nic, index)
         foreign = nic_survey.foreign(nic.interface, index, replace_foreign)
-        backend = wanted or ("rate-only" if missing_qdiscs("netem") else "netem")
-        if missing := missing_qdiscs(backend):
+        backend: Backend = wanted or "netem"
+        missing = missing_qdiscs(backend)
+        if missing and wanted is None:
+            backend = "rate-only"
+            missing = missing_qdiscs(backend)
+        if missing:
             raise CapabilityError(
                 f"this kernel has no {' and no '.join(missing)}, which the backend {backend} needs: load the module "
                 "(modprobe); allowed for an interface are netem and rate-only"

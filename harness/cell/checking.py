@@ -10,16 +10,6 @@ from harness.errors import SpecError
 from harness.spec import Spec
 
 
-def _check_whatif(spec: Spec) -> None:
-    """Raise SpecError for a grid under a time limit, which is judged on the cell's own link and device alone."""
-    for name in ("max_latency_ms", "max_device_ms", "max_edge_ms", "max_device_share", "max_edge_share"):
-        if spec.whatif.asked and getattr(spec.constraints, name) is not None:
-            raise SpecError(
-                f"constraints.{name} says nothing of the other links and paces of a grid; allowed with several "
-                "bandwidths, latencies or paces: null (the time of the winner is in whatif.csv)"
-            )
-
-
 def check(spec: Spec) -> None:
     """Find what is wrong with a cell before anything of it exists.
 
@@ -104,3 +94,13 @@ def _check_selftest(spec: Spec) -> None:
             f"gate.selftest=true: most faults are planted into what crosses a link, and hardware={spec.hardware.name} "
             "has no edge; allowed: a pair of tiers"
         )
+
+
+def _check_whatif(spec: Spec) -> None:
+    """Raise SpecError for a grid under a time limit, which is judged on the cell's own link and device alone."""
+    for name in ("max_latency_ms", "max_device_ms", "max_edge_ms", "max_device_share", "max_edge_share"):
+        if spec.whatif.asked and getattr(spec.constraints, name) is not None:
+            raise SpecError(
+                f"constraints.{name} says nothing of the other links and paces of a grid; allowed with several "
+                "bandwidths, latencies or paces: null (the time of the winner is in whatif.csv)"
+            )

@@ -129,7 +129,8 @@ def _spread(
     sizes = np.array([payload[key] for key in found.keys])
     (up, up_deviation), (down, down_deviation) = spread_ms(link, sizes, model.response_bytes, checked=checked)
     shift, deviation = np.where(sent, up + down, 0.0), np.where(sent, np.hypot(up_deviation, down_deviation), 0.0)
-    delayed = {"uplink": up, "downlink": down}
+    # Eq. 4 has one term for both ways.
+    delayed = {"uplink": up, "downlink": down} if "downlink" in found.terms else {"uplink": up + down}
     error = _Z95 * _MEDIAN_ERROR * deviation / np.sqrt(circumstances.requests)
     total = found.total_ms + shift
     half = np.hypot(found.high_ms - found.total_ms, error)
