@@ -42,11 +42,6 @@ class Encoding:
         """Whether the size of a payload depends on what is in it."""
         return wire.get(self.wire_format).content_dependent
 
-    @property
-    def linear(self) -> bool:
-        """Whether each of its costs is a line in the size of the payload."""
-        return not self.content_dependent and not layers.get(self.transfer_layer).learned
-
     def infeasible_because(self, shape: Shape) -> str | None:
         """Why it cannot stand where a tensor of `shape` (without batch axis) crosses; None where it can."""
         layer = layers.get(self.transfer_layer)
